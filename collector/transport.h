@@ -1,0 +1,39 @@
+/*
+ * transport.h - the way to an engine: something that gives libcurl a byte
+ * stream.  A transport is a few operations; the engine client knows no other.
+ *
+ * unix, tcp and tls need nothing but options on the easy handle.  SSH (later)
+ * opens a private unix listener whose accepted connections become channels, and
+ * gives its path.
+ */
+#ifndef DCM_TRANSPORT_H
+#define DCM_TRANSPORT_H
+
+#include <event2/event.h>
+#include <curl/curl.h>
+
+#include "config.h"
+
+struct transport;
+
+struct transport_ops {
+	const char *name; /* as `dcm-client hosts` shows it */
+	/* Starts getting ready; done(arg, NULL) or done(arg, sentence) is called
+	 * from the loop, never from inside open(). */
+	struct transport *(*open)(struct event_base *base, const struct endpoint *at,
+				  double connect_timeout,
+				  void (*done)(void *arg, const char *error), void *arg);
+	/* Sets what a request needs on an easy handle: URL base is in *url. */
+	int (*prepare)(struct transport *t, CURL *easy);
+	const char *(*url)(struct transport *t); /* "http://docker" */
+	/* Reads a file of the host, at most `max` bytes; done(arg, data, len, error)
+	 * from the loop.  NULL: there is no way (compose_file_content stays null). */
+	void (*read_file)(struct transport *t, const char *path, size_t max,
+			  void (*done)(void *arg, const char *data, size_t len, const char *error),
+			  void *arg);
+	void (*close)(struct transport *t);
+};
+/* The operations for an endpoint; NULL with *why where this build has none. */
+const struct transport_ops *transport_for(const struct endpoint *at, const char **why);
+
+#endif

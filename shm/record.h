@@ -1,0 +1,64 @@
+/*
+ * record.h - the record codec: C values to and from the msgpack maps of tiers.
+ *
+ * Writing (collector, through msgpack-c): a struct record_out is filled field
+ * by field and encoded tier by tier.  A tier's map holds every field of that
+ * tier, in the order of DCM_FIELDS, by name, nil where it is not known; so
+ * equal states are equal bytes.
+ * Reading (libdcm) is in record_read.c, over mp.h.
+ */
+#ifndef DCM_RECORD_H
+#define DCM_RECORD_H
+
+#include "dcm.h"
+
+/* A growing buffer with a stated maximum. */
+struct record_buf {
+	char *data;
+	size_t len, room;
+};
+void record_buf_free(struct record_buf *b);
+
+/* Encodes the fields of `tier` in `r` (a decoded record whose pointers the
+ * caller owns; record_out_init() sets every field to null) into b, replacing
+ * its content.  0, or -E2BIG when it would pass RECORD_TIER_MAX, or -ENOMEM. */
+enum { RECORD_TIER_MAX = 4 << 20 };
+void record_out_init(struct dcm_record *r);
+int record_encode(const struct dcm_record *r, enum dcm_tier tier, struct record_buf *b);
+
+/* The row of a host, as the self entry of its shard holds it: STATUS tier
+ * {state error engine_version api_version transport cpus memory_total os kernel
+ *  clock_offset}, whose `verified` is the time of the last complete list;
+ * STATS tier {containers running cpu_percent memory_usage events refreshes
+ * errors pid}.  DCM_STATUS or DCM_STATS of `h`. */
+int record_encode_host(const struct dcm_host *h, enum dcm_tier tier, struct record_buf *b);
+
+/* Entries of the directory.  CONFIG: {description tags enabled}; STATUS:
+ * {generation restarts}.  Self entry, STATUS: struct dcm_info as a map. */
+struct record_dirent {
+	struct dcm_str id, description;
+	struct dcm_strs tags;
+	bool enabled;
+	uint32_t generation; /* of the shard; 0: none */
+	int64_t restarts;
+};
+int record_encode_dirent(const struct record_dirent *e, enum dcm_tier tier, struct record_buf *b);
+int record_encode_info(const struct dcm_info *i, struct record_buf *b);
+
+/* Readers of the same, pure: bytes in, struct out; false where malformed. */
+bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out);
+bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier, struct record_dirent *out,
+			  struct dcm_str *tags_room, size_t tags_max);
+bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out);
+/* A whole tier of a container into r's members; strings point into data (which
+ * must be writable when `terminate`: NULs are put behind strings), lists into
+ * the arena at *arena (8-byte aligned, *room bytes; moved on).  DCM_ENOMEM:
+ * the arena is too small (16 bytes for each byte of data always suffice). */
+int record_decode_tier(uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_record *r,
+		       bool terminate, uint8_t **arena, size_t *room);
+
+uint8_t record_status_code(struct dcm_str s); /* enum dcm_status */
+uint8_t record_health_code(struct dcm_str s); /* enum dcm_health */
+const char *record_status_name(uint8_t code); /* "" for unknown */
+
+#endif
