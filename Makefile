@@ -1,31 +1,102 @@
-# dcm: `make` builds everything into build/, `make check` passes all tests.
-# Other targets: install, asan, tsan, bench, clean.  See README.md.
+# dcm: `make` builds everything into build/, `make check` passes all tests,
+# `make help` lists the rest.  See README.md.
 
 VERSION   := 0.1.0
 SOVERSION := 0
 PREFIX    ?= /usr/local
 DESTDIR   ?=
-CC        ?= cc
+CC        := $(if $(filter default,$(origin CC)),cc,$(CC))
 BUILD     ?= build
+# Extra flags of a special build, such as -fsanitize=address,undefined.
+SAN       ?=
+OPT       ?= -O2 -g
 
-WARN   := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes \
-          -Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wundef -Wvla
-OPT    ?= -O2 -g
-SAN    ?=
-CPPFLAGS += -D_GNU_SOURCE -DDCM_PREFIX='"$(PREFIX)"'
+WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes \
+        -Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wundef -Wvla
+CPPFLAGS += -D_GNU_SOURCE
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -fstack-protector-strong
 LDFLAGS  += $(SAN) -Wl,-z,relro,-z,now -Wl,--as-needed
 
-# ---- what is built of what --------------------------------------------------
+# ---- what is built of what ---------------------------------------------------
+# Each part is an archive; a program or test links the archives below it, and
+# takes of them what it uses.
 
-# libdcm: what readers link.
-LIB_SRC := $(addprefix shm/, \
-	mp.c names.c fields.c record_read.c record_json.c region_read.c \
-	dcm_open.c dcm_hosts.c dcm_read.c dcm_query.c dcm_ask.c dcm_changes.c protocol.c)
-# What only the daemon's side needs of shm/.
-WRITER_SRC := $(addprefix shm/, record_write.c region_write.c region_space.c region_attach.c \
-	control.c log.c)
+# Daemon's side of shm/: writing, control messages, log.  All else is libdcm.
+WRITER_SRC    := $(wildcard shm/region_write*.c shm/record_write*.c shm/control.c shm/log.c)
+LIB_SRC       := $(filter-out $(WRITER_SRC),$(wildcard shm/*.c))
 BROKER_SRC    := $(wildcard broker/*.c)
-COLLECTOR_SRC := $(wildcard collector/*.c)
-CLIENT_SRC    := $(wildcard client/*.c)
-# (parts below: see each folder)
+COLLECTOR_SRC := $(filter-out collector/dcmd.c,$(wildcard collector/*.c))
+CLIENT_SRC    := $(filter-out client/main.c,$(wildcard client/*.c))
+
+LIB_LIBS       := -lxxhash
+WRITER_LIBS    := -lmsgpackc
+COLLECTOR_LIBS := -lcurl -levent_core -ljson-c -lyaml
+BROKER_LIBS    := -levent_core
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+all: $(BUILD)/dcmd $(BUILD)/dcm-client $(BUILD)/libdcm.so $(BUILD)/libdcm.a $(BUILD)/dcm.pc
+
+$(BUILD)/libdcm.a: $(call obj,$(LIB_SRC))
+$(BUILD)/libwriter.a: $(call obj,$(WRITER_SRC))
+$(BUILD)/libbroker.a: $(call obj,$(BROKER_SRC))
+$(BUILD)/libcollector.a: $(call obj,$(COLLECTOR_SRC))
+$(BUILD)/libclient.a: $(call obj,$(CLIENT_SRC))
+$(BUILD)/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/dcmd: $(BUILD)/obj/collector/dcmd.o $(BUILD)/libcollector.a $(BUILD)/libbroker.a \
+		$(BUILD)/libwriter.a $(BUILD)/libdcm.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(COLLECTOR_LIBS) $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm
+
+$(BUILD)/dcm-client: $(BUILD)/obj/client/main.o $(BUILD)/libclient.a $(BUILD)/libdcm.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(WRITER_LIBS) $(LIB_LIBS) -lm
+
+$(BUILD)/libdcm.so: $(BUILD)/libdcm.so.$(SOVERSION)
+	ln -sf $(<F) $@
+$(BUILD)/libdcm.so.$(SOVERSION): $(call obj,$(LIB_SRC)) shm/libdcm.map
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,libdcm.so.$(SOVERSION) \
+		-Wl,--version-script=shm/libdcm.map -o $@ $(filter %.o,$^) $(WRITER_LIBS) $(LIB_LIBS) -lm
+
+$(BUILD)/dcm.pc: shm/dcm.pc.in Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- tests: see tests/README.md ----------------------------------------------
+
+include tests/tests.mk
+
+# ---- the rest ----------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include $(addprefix $(DESTDIR)$(PREFIX)/share/man/,man1 man3 man5 man8)
+	install -m755 $(BUILD)/dcmd $(DESTDIR)$(PREFIX)/sbin/
+	install -m755 $(BUILD)/dcm-client $(DESTDIR)$(PREFIX)/bin/
+	install -m644 $(BUILD)/libdcm.a $(BUILD)/libdcm.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libdcm.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libdcm.so
+	install -m644 $(BUILD)/dcm.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m644 shm/dcm.h $(DESTDIR)$(PREFIX)/include/
+	install -m644 docs/dcm-client.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m644 docs/libdcm.3 $(DESTDIR)$(PREFIX)/share/man/man3/
+	install -m644 docs/dcm-hosts.yml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m644 docs/dcmd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "all install clean    build/: dcmd dcm-client libdcm.so libdcm.a"
+	@echo "check                every test"
+	@echo "unit asan tsan stress integration bench    a part of it"
+
+.PHONY: all install clean help
+.SECONDARY:

@@ -37,6 +37,10 @@ extern "C" {
 
 #define DCM_VERSION "0.1.0"
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 typedef struct dcm dcm;
 
 /* ---- errors ------------------------------------------------------------ */
@@ -471,6 +475,10 @@ int dcm_changes_next(dcm *d, struct dcm_change *out, int timeout_ms);
 int dcm_changes_fd(dcm *d);
 /* Waits until `host` (NULL: any) publishes something, or `timeout_ms`. */
 int dcm_wait(dcm *d, const char *host, int timeout_ms);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
