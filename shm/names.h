@@ -41,4 +41,8 @@ bool names_parse(const char *file, struct names_parsed *out);
  * /tmp/dcm-UID).  kind: 'r'untime, 's'tate, 'c'onfig file. */
 bool names_default_path(char kind, char *buf, size_t len);
 
+/* The binary id by which the directory keeps a host: XXH3-128 of its id under
+ * two seeds.  In directory_id.c. */
+void directory_host_id(const char *host, uint8_t id[32]);
+
 #endif

@@ -54,4 +54,16 @@ double region_verified(const struct region_map *m, const struct dcm_entry *e, un
 /* Bounded wait for header.publish to differ from `seen` (futex).  True: it does. */
 bool region_wait(const struct region_map *m, uint32_t seen, int timeout_ms);
 
+/* The change ring, read from a cursor of the reader's own: how many changes it
+ * has seen; start with region_change_head().  In region_changes.c. */
+struct region_change {
+	uint32_t entry;
+	uint16_t generation; /* low half of the entry's generation */
+	uint8_t tiers, kind; /* bits 1 << tier; DCM_CH_… */
+};
+uint64_t region_change_head(const struct region_map *m);
+/* 1: the next change is in *out; 0: there is none; -1: the ring went round since,
+ * so changes were missed, and *cursor is now at the head: read all anew. */
+int region_change_next(const struct region_map *m, uint64_t *cursor, struct region_change *out);
+
 #endif
