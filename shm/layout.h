@@ -1,17 +1,17 @@
 /*
- * layout.h - every byte of a region of shared memory, and the protocol on it.
+ * layout.h - every byte of a region of shared memory.
  *
  * A *region* is one POSIX shared-memory object with one writer.  A shard (one
  * host's containers; writer: its collector) and the directory (the hosts;
  * writer: the supervisor) are both regions: the directory's entries are hosts,
  * found by host id as the name.  docs/memory-layout.md says the same in prose,
- * with the reasons; a test holds the two together.
+ * with the protocol and the reasons; a test holds the two together.
  *
  * Only files in shm/ include this.  The protocol is touched in region_read.c
- * (reader) and region_write.c (writer) and nowhere else.
+ * (reader) and region_write*.c (writer) and nowhere else.
  *
  * All integers are little-endian as the machine stores them; offsets are from
- * the start of the region; "unit" is 64 bytes.
+ * the start of the region; a "unit" is 64 bytes.
  */
 #ifndef DCM_LAYOUT_H
 #define DCM_LAYOUT_H
@@ -28,17 +28,19 @@ enum {
 	DCM_PAGE = 4096,
 	DCM_ENTRY_SIZE = 128,
 	DCM_TIER_SLOTS = 5,
-	DCM_CHUNKS = 20,	    /* entry chunk k holds DCM_CHUNK0 << k entries */
-	DCM_CHUNK0 = 256,
-	DCM_CHANGES = 4096,	    /* slots of the change ring, a power of two */
-	DCM_TICKS = 16,		    /* per second, of entry times */
-	DCM_SELF = 0,		    /* entry 0: the region itself (a host's row) */
+	DCM_CHUNKS = 20,	/* entry chunk k holds DCM_CHUNK0 << k entries */
+	DCM_CHUNK0 = 64,
+	DCM_CHANGES = 1024,	/* slots of the change ring, a power of two */
+	DCM_TICKS = 16,		/* per second, of entry times */
+	DCM_SELF = 0,		/* entry 0: the region itself (a host's row) */
+	DCM_NAME_MAX = 1024,	/* bytes of a name */
+	DCM_BLOB_MAX = 16 << 20 /* bytes of a payload */
 };
 #define DCM_MAP_SPAN (1ull << 32) /* addresses a mapping takes; the file grows under it */
 
 /*
- * An entry: one container (or host).  generation is odd while no bucket leads
- * to it.  Times are ticks since header.epoch + 1, 0 = never.
+ * An entry: one container (or host).  generation is odd only while no bucket
+ * leads to it.  Times are ticks since header.epoch + 1, 0 = never.
  */
 struct dcm_entry {
 	_Atomic uint32_t generation;
@@ -90,35 +92,70 @@ struct dcm_header {
 	_Atomic uint32_t magic;
 	uint16_t abi_major, abi_minor;
 	uint64_t canary;
-	uint64_t layout_hash;	  /* XXH3 of the sizes and offsets above */
+	uint64_t layout_hash;	  /* XXH3 of the sizes and offsets, region_layout_hash() */
 	uint32_t header_size, entry_size, change_slots, kind; /* kind: 1 directory, 2 shard */
-	uint32_t generation, reserved;
-	uint64_t epoch;		  /* Unix seconds when the region was made */
+	uint32_t generation;
+	uint32_t generation_base; /* odd: generation of an entry never used */
+	uint64_t epoch;		  /* Unix seconds that entry times count from */
 	char boot_id[40];
 	char host[64];		  /* host id; "" for the directory */
 	uint64_t changes_offset;  /* of the change ring */
-	uint8_t pad0[256 - 192];
+	uint64_t seed[4];	  /* random; key of the table hashes */
+	uint8_t pad0[256 - 200];
 
-	/* one cache line each */
+	/* Cache lines of their own: what every look-up reads and little changes. */
 	_Alignas(64) _Atomic uint64_t data_limit; /* bytes that are backed by memory */
 	_Atomic uint32_t state;			  /* enum dcm_region_state */
 	_Atomic uint32_t successor;		  /* generation that replaces this one */
 	_Atomic uint32_t incarnation;		  /* attaches of a writer */
 	_Atomic uint32_t entries;		  /* entries ever used: all indexes are below */
-	_Atomic uint64_t live;			  /* entries in use, self left out */
-	_Atomic uint64_t bytes_live;		  /* bytes of live blobs, tables, entries */
+	_Atomic uint64_t table_id;		  /* descriptors */
+	_Atomic uint64_t table_name;
 
+	/* What the writer changes all the time, and a look-up does not read. */
 	_Alignas(64) _Atomic uint64_t heartbeat;  /* CLOCK_MONOTONIC ns of the last beat */
 	_Atomic uint64_t sequence;		  /* the last blob sequence given out */
+	_Atomic uint64_t live;			  /* entries in use, self left out */
+	_Atomic uint64_t bytes_live;		  /* bytes of live blobs, tables, entries */
 
 	_Alignas(64) _Atomic uint32_t publish;	  /* batches published; the futex word */
 	_Atomic uint32_t reserved1;
 	_Atomic uint64_t change_head;		  /* changes ever written to the ring */
 
-	_Alignas(64) _Atomic uint64_t table_id;	  /* descriptors */
-	_Atomic uint64_t table_name;
 	_Alignas(64) _Atomic uint64_t chunk[DCM_CHUNKS]; /* offsets of entry chunks; 0: not yet */
 };
 _Static_assert(sizeof(struct dcm_header) <= DCM_PAGE, "header");
+
+/* Where entry `index` lies: chunk k, and how far in it. */
+static inline unsigned dcm_chunk_of(uint32_t index)
+{
+	return 31u - (unsigned)__builtin_clz(index / DCM_CHUNK0 + 1);
+}
+static inline uint64_t dcm_chunk_entries(unsigned k)
+{
+	return (uint64_t)DCM_CHUNK0 << k;
+}
+static inline uint64_t dcm_chunk_first(unsigned k)
+{
+	return dcm_chunk_entries(k) - DCM_CHUNK0;
+}
+
+/* The hash of an id.  Engines choose ids, so all of it is mixed with a secret
+ * (two multiplications that run side by side); names are XXH3 under seed[0]. */
+static inline uint64_t dcm_fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 p = (unsigned __int128)a * b;
+
+	return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+static inline uint64_t dcm_hash_id(const uint64_t seed[4], const uint64_t id[4])
+{
+	return dcm_fold(id[0] ^ seed[0], id[1] ^ seed[1]) ^ dcm_fold(id[2] ^ seed[2], id[3] ^ seed[3]);
+}
+/* The first bucket to look at is the low bits of a hash, the tag its high half. */
+static inline uint64_t dcm_bucket(uint64_t hash, uint32_t entry)
+{
+	return (hash & 0xffffffff00000000ull) | entry;
+}
 
 #endif

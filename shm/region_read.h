@@ -15,6 +15,7 @@ struct region_map {
 	const uint8_t *base;	/* PROT_READ, DCM_MAP_SPAN bytes */
 	const struct dcm_header *h;
 	uint64_t inode;
+	_Atomic uint64_t known; /* bytes known to lie inside the file; grows */
 };
 
 /* Maps a region read-only from an O_RDONLY descriptor, after checking that its
@@ -23,8 +24,11 @@ struct region_map {
 int region_map_open(struct region_map *m, const char *object, uid_t uid, char *err, size_t errlen);
 void region_map_close(struct region_map *m);
 
-/* Entry by index, NULL where out of range. */
+/* Entry by index, NULL where out of range; how many there are to look at. */
 const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index);
+uint32_t region_entries(const struct region_map *m);
+/* Starts fetching all blobs of an entry that is to be read whole. */
+void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e);
 
 /* By id or by name.  DCM_OK, DCM_ENOTFOUND, DCM_EBUSY. */
 int region_find_id(const struct region_map *m, const uint8_t id[32], uint32_t *entry, uint32_t *generation);
@@ -50,6 +54,9 @@ int region_blob_copy(const struct region_map *m, const _Atomic uint64_t *slot, u
 		     uint64_t *written);
 bool region_entry_ok(const struct dcm_entry *e, uint32_t generation);
 double region_verified(const struct region_map *m, const struct dcm_entry *e, unsigned tier); /* Unix s; 0: never */
+
+/* XXH3-64 of the sizes and offsets of layout.h, as this build has them. */
+uint64_t region_layout_hash(void);
 
 /* Bounded wait for header.publish to differ from `seen` (futex).  True: it does. */
 bool region_wait(const struct region_map *m, uint32_t seen, int timeout_ms);

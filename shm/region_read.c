@@ -1,0 +1,345 @@
+/*
+ * region_read.c - the read side of the protocol: find an entry, load a blob,
+ * check that it was not changed meanwhile.
+ *
+ * A reader never writes, never waits, and believes nothing: every offset, index
+ * and length is checked against what can be read, whatever the bytes say.
+ *
+ * A blob:   r = load(slot, acquire); bounds; q = load(b->seq, acquire), its low
+ *           half must be r's; header fields once; [payload]; fence(acquire);
+ *           b->seq still q and slot still r, else what was read is thrown away.
+ * An entry: bucket -> entry; its generation, even; its key; fence(acquire); the
+ *           generation again.
+ * A miss:   believed only when the table descriptor is still the one that was
+ *           probed, and no bucket with the key's tag moved under the probe.
+ * Each is tried 4 times, then DCM_EBUSY: a reader never spins.
+ *
+ * Why the blob's check is enough: the writer swings the slot away from a blob
+ * before its space is used again, and before it writes there it stores seq = 0
+ * and fences (release).  A reader that saw a single word of the new use then
+ * sees, after its own fence (acquire), the slot changed; and where the space
+ * holds a blob again at the same place, its sequence is one never seen before.
+ * Payload words are relaxed atomics of 8 bytes: wider loads may fault or write
+ * on a read-only page, and plain ones would be a data race.
+ */
+#include "region_read.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "region_limit.h"
+
+enum { TRIES = 4, RECHECK = 256 /* buckets between looks at the descriptor */ };
+
+#define load_acq(p) atomic_load_explicit((p), memory_order_acquire)
+#define load_rlx(p) atomic_load_explicit((p), memory_order_relaxed)
+
+/* A test-only build reads without validation, to show what it is for. */
+#ifdef DCM_TEST_NO_VALIDATION
+enum { VALIDATE = 0 };
+#else
+enum { VALIDATE = 1 };
+#endif
+
+/* ---- entries ------------------------------------------------------------- */
+
+uint32_t region_entries(const struct region_map *m)
+{
+	return load_acq(&m->h->entries);
+}
+
+static inline const struct dcm_entry *entry_at(const struct region_map *m, uint32_t index)
+{
+	unsigned k = dcm_chunk_of(index);
+	uint64_t off, chunk;
+
+	if (k >= DCM_CHUNKS || index >= load_acq(&m->h->entries))
+		return NULL;
+	chunk = load_acq(&m->h->chunk[k]);
+	off = chunk + (index - dcm_chunk_first(k)) * DCM_ENTRY_SIZE;
+	if (chunk < DCM_PAGE || chunk % DCM_UNIT != 0 || chunk > DCM_MAP_SPAN ||
+	    off + DCM_ENTRY_SIZE > region_limit(m))
+		return NULL;
+	return (const struct dcm_entry *)(m->base + off);
+}
+
+const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index)
+{
+	return entry_at(m, index);
+}
+
+bool region_entry_ok(const struct dcm_entry *e, uint32_t generation)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return load_rlx(&e->generation) == generation;
+}
+
+void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e)
+{
+	uint64_t ref[DCM_TIER_SLOTS], limit;
+
+	for (int t = 0; t < DCM_TIER_SLOTS; t++)
+		ref[t] = load_rlx(&e->ref[t]);
+	limit = region_limit(m);
+	for (int t = 0; t < DCM_TIER_SLOTS; t++) {
+		uint64_t off = DCM_REF_OFFSET(ref[t]);
+
+		if (off < DCM_PAGE || off + 2 * DCM_UNIT > limit)
+			continue;
+		__builtin_prefetch(m->base + off);
+		__builtin_prefetch(m->base + off + DCM_UNIT);
+	}
+}
+
+double region_verified(const struct region_map *m, const struct dcm_entry *e, unsigned tier)
+{
+	uint32_t t = tier < DCM_TIER_SLOTS ? load_rlx(&e->verified[tier]) : 0;
+
+	return t == 0 ? 0 : (double)m->h->epoch + (double)(t - 1) / DCM_TICKS;
+}
+
+/* ---- blobs --------------------------------------------------------------- */
+
+/* DCM_EBUSY: changed meanwhile, or damaged; what it is shows on another try. */
+static inline int blob_try(const struct region_map *m, const _Atomic uint64_t *slot, uint32_t entry,
+			   uint32_t generation, uint32_t tier, struct region_blob *out)
+{
+	uint64_t ref = load_acq(slot), off = DCM_REF_OFFSET(ref), limit = region_limit(m), seq;
+	const struct dcm_blob *b = (const struct dcm_blob *)(m->base + off);
+	uint32_t len, gen;
+
+	if (ref == 0)
+		return DCM_ENOTFOUND;
+	if (off < DCM_PAGE || off + DCM_UNIT > limit)
+		return DCM_EBUSY;
+	seq = load_acq(&b->seq);
+	if (VALIDATE && (seq == 0 || (uint32_t)seq != DCM_REF_SEQ(ref)))
+		return DCM_EBUSY;
+	len = load_rlx(&b->length);
+	gen = load_rlx(&b->generation);
+	if (len > limit - off - DCM_BLOB_HEADER)
+		return DCM_EBUSY;
+	out->data = m->base + off + DCM_BLOB_HEADER;
+	out->len = len;
+	out->blob = b;
+	out->seq = seq;
+	out->ref = ref;
+	out->written = load_rlx(&b->written);
+	out->slot = slot;
+	if (VALIDATE && (load_rlx(&b->entry) != entry || load_rlx(&b->tier) != tier || gen != generation)) {
+		/* A true blob of a later container in this entry, or damage. */
+		return gen != generation && region_blob_ok(out) ? DCM_ESTALE : DCM_EBUSY;
+	}
+	return DCM_OK;
+}
+
+int region_blob_load(const struct region_map *m, const _Atomic uint64_t *slot, uint32_t entry,
+		     uint32_t generation, uint32_t tier, struct region_blob *out)
+{
+	int rc = DCM_EBUSY;
+
+	for (int i = 0; i < TRIES && rc == DCM_EBUSY; i++)
+		rc = blob_try(m, slot, entry, generation, tier, out);
+	return rc;
+}
+
+bool region_blob_ok(const struct region_blob *b)
+{
+	if (!VALIDATE)
+		return true;
+	atomic_thread_fence(memory_order_acquire);
+	return load_rlx(&b->blob->seq) == b->seq && load_rlx(b->slot) == b->ref;
+}
+
+static inline void copy_words(void *dst, const uint8_t *src, uint32_t len)
+{
+	const _Atomic uint64_t *s = (const _Atomic uint64_t *)src;
+	uint8_t *d = dst;
+	uint32_t n = len / 8;
+	uint64_t w[4];
+
+	for (; n >= 4; n -= 4, s += 4, d += 32) {
+		w[0] = load_rlx(&s[0]);
+		w[1] = load_rlx(&s[1]);
+		w[2] = load_rlx(&s[2]);
+		w[3] = load_rlx(&s[3]);
+		memcpy(d, w, 32);
+	}
+	for (; n > 0; n--, s++, d += 8) {
+		w[0] = load_rlx(s);
+		memcpy(d, w, 8);
+	}
+	if (len % 8) {
+		/* A payload is stored in whole words, so the last one is there. */
+		w[0] = load_rlx(s);
+		memcpy(d, w, len % 8);
+	}
+}
+
+int region_blob_copy(const struct region_map *m, const _Atomic uint64_t *slot, uint32_t entry,
+		     uint32_t generation, uint32_t tier, void *dst, size_t room, uint32_t *len,
+		     uint64_t *written)
+{
+	struct region_blob b;
+	int rc;
+
+	for (int i = 0; i < TRIES; i++) {
+		rc = blob_try(m, slot, entry, generation, tier, &b);
+		if (rc == DCM_EBUSY)
+			continue;
+		if (rc != DCM_OK)
+			return rc;
+		*len = b.len;
+		if (b.len > room) {
+			if (region_blob_ok(&b))
+				return DCM_ENOMEM;
+			continue;
+		}
+		copy_words(dst, b.data, b.len);
+		if (!region_blob_ok(&b))
+			continue;
+		*written = b.written;
+		return DCM_OK;
+	}
+	return DCM_EBUSY;
+}
+
+/* ---- tables -------------------------------------------------------------- */
+
+struct table {
+	const _Atomic uint64_t *v;
+	uint64_t descriptor;
+	uint32_t mask;
+};
+
+static inline bool table_load(const struct region_map *m, const _Atomic uint64_t *slot, struct table *t)
+{
+	uint64_t d = load_acq(slot), off = DCM_TABLE_OFFSET(d), limit = region_limit(m);
+	unsigned log2 = DCM_TABLE_LOG2(d);
+
+	t->descriptor = d;
+	if (off < DCM_PAGE || log2 < 3 || log2 > 28 || off > limit || (8ull << log2) > limit - off)
+		return false;
+	t->v = (const _Atomic uint64_t *)(m->base + off);
+	t->mask = (1u << log2) - 1;
+	return true;
+}
+
+/* Whether an entry, as it stands now, has the key looked for. */
+enum match { IS, IS_NOT, CHANGED };
+
+struct id_key {
+	uint64_t w[4];
+};
+struct name_key {
+	const char *s;
+	size_t len;
+};
+
+static inline enum match match_id(const struct region_map *m, const struct id_key *key, uint32_t entry,
+				  uint32_t *generation)
+{
+	const struct dcm_entry *e = entry_at(m, entry);
+	uint32_t gen;
+	uint64_t diff;
+
+	if (!e)
+		return IS_NOT;
+	__builtin_prefetch(e->ref);
+	gen = load_acq(&e->generation);
+	diff = load_rlx(&e->id[0]) ^ key->w[0];
+	diff |= load_rlx(&e->id[1]) ^ key->w[1];
+	diff |= load_rlx(&e->id[2]) ^ key->w[2];
+	diff |= load_rlx(&e->id[3]) ^ key->w[3];
+	if ((gen & 1) || !region_entry_ok(e, gen))
+		return CHANGED;
+	*generation = gen;
+	return diff == 0 ? IS : IS_NOT;
+}
+
+static enum match match_name(const struct region_map *m, const struct name_key *key, uint32_t entry,
+			     uint32_t *generation)
+{
+	const struct dcm_entry *e = entry_at(m, entry);
+	struct region_blob b;
+	uint32_t gen;
+	char copy[DCM_NAME_MAX];
+	bool same;
+
+	if (!e)
+		return IS_NOT;
+	gen = load_acq(&e->generation);
+	if ((gen & 1) || blob_try(m, &e->name, entry, gen, DCM_BLOB_NAME, &b) != DCM_OK)
+		return CHANGED;
+	same = b.len == key->len;
+	if (same) {
+		copy_words(copy, b.data, b.len);
+		same = memcmp(copy, key->s, key->len) == 0;
+	}
+	if (!region_blob_ok(&b) || !region_entry_ok(e, gen))
+		return CHANGED;
+	*generation = gen;
+	return same ? IS : IS_NOT;
+}
+
+/*
+ * Probes for `hash`.  Inlined into its two callers, so that `by_name` costs
+ * nothing.  A bucket whose entry is not (or no longer) the one may have been
+ * handed over to another entry after it was read: then it has changed, and the
+ * probe starts again.
+ */
+static inline __attribute__((always_inline)) int
+find(const struct region_map *m, const _Atomic uint64_t *slot, uint64_t hash, bool by_name,
+     const void *key, uint32_t *entry, uint32_t *generation)
+{
+	struct table t;
+
+	for (int try = 0; try < TRIES; try++) {
+		bool again = false;
+
+		if (!table_load(m, slot, &t))
+			continue;
+		for (uint32_t n = 0, i = (uint32_t)hash & t.mask; n <= t.mask; n++, i = (i + 1) & t.mask) {
+			uint64_t b = load_acq(&t.v[i]);
+			enum match is;
+
+			if (b == 0)
+				break;
+			if (n % RECHECK == RECHECK - 1 && load_acq(slot) != t.descriptor)
+				break;
+			if ((b ^ hash) >> 32 != 0 || b == DCM_TOMBSTONE)
+				continue;
+			is = by_name ? match_name(m, key, (uint32_t)b, generation)
+				     : match_id(m, key, (uint32_t)b, generation);
+			if (is == IS) {
+				*entry = (uint32_t)b;
+				return DCM_OK;
+			}
+			again = is == CHANGED || load_acq(&t.v[i]) != b;
+			if (again)
+				break;
+		}
+		if (!again && load_acq(slot) == t.descriptor)
+			return DCM_ENOTFOUND;
+	}
+	return DCM_EBUSY;
+}
+
+int region_find_id(const struct region_map *m, const uint8_t id[32], uint32_t *entry, uint32_t *generation)
+{
+	struct id_key key;
+
+	memcpy(key.w, id, sizeof(key.w));
+	return find(m, &m->h->table_id, dcm_hash_id(m->h->seed, key.w), false, &key, entry, generation);
+}
+
+int region_find_name(const struct region_map *m, const char *name, size_t len, uint32_t *entry,
+		     uint32_t *generation)
+{
+	struct name_key key = {name, len};
+
+	if (len == 0 || len > DCM_NAME_MAX)
+		return DCM_ENOTFOUND;
+	return find(m, &m->h->table_name, XXH3_64bits_withSeed(name, len, m->h->seed[0]), true, &key,
+		    entry, generation);
+}
