@@ -3,8 +3,8 @@
  *
  * msgpack-c writes what we store; its unpacker builds a tree of objects, which
  * a reader of shared memory has no time for and must not (the bytes may change
- * under it).  This cursor reads each byte once, allocates nothing, never leaves
- * [p, end), and once wrong stays wrong: check `bad` at the end.
+ * under it).  This cursor fetches each tag and length once, allocates nothing,
+ * never leaves [p, end), and once wrong stays wrong: check `bad` at the end.
  */
 #ifndef DCM_MP_H
 #define DCM_MP_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dcm.h"
 
@@ -27,7 +28,7 @@ struct mp_item {
 		bool b;
 		int64_t i;	   /* a uint64 above INT64_MAX is MP_BAD */
 		double f;
-		struct dcm_str s;  /* STR and BIN: bytes in place */
+		struct dcm_str s;  /* STR, BIN and extensions (as BIN): bytes in place */
 		uint32_t n;	   /* ARRAY: items; MAP: pairs that follow */
 	};
 };
@@ -36,9 +37,42 @@ static inline struct mp mp_of(const void *data, size_t len)
 {
 	return (struct mp){(const uint8_t *)data, (const uint8_t *)data + len, false};
 }
+
+/* One fetch, whatever the compiler would like: the byte may change meanwhile. */
+static inline uint8_t mp_byte(const uint8_t *p)
+{
+	return *(const volatile uint8_t *)p;
+}
+struct mp_item mp_next_wide(struct mp *m); /* every type; mp_next() without the shortcuts */
+
 /* The next item; of arrays and maps only the header.  MP_BAD sets m->bad. */
-struct mp_item mp_next(struct mp *m);
-/* Passes over one whole value; nesting deeper than 16 is bad. */
+static inline struct mp_item mp_next(struct mp *m)
+{
+	if (m->p < m->end) {
+		uint8_t tag = mp_byte(m->p);
+		size_t room = (size_t)(m->end - m->p) - 1, head = 0, len;
+
+		if ((tag & 0xe0) == 0xa0) {
+			len = tag & 0x1f;
+		} else if (tag == 0xd9 && room > 0) {
+			head = 1;
+			len = mp_byte(m->p + 1);
+		} else {
+			return mp_next_wide(m);
+		}
+		if (len <= room - head) {
+			struct mp_item it = {.type = MP_STR};
+
+			it.s.s = (const char *)m->p + 1 + head;
+			it.s.len = (uint32_t)len;
+			m->p += 1 + head + len;
+			return it;
+		}
+	}
+	return mp_next_wide(m);
+}
+
+/* Passes over one whole value, however deep: there is no stack to exhaust. */
 void mp_skip(struct mp *m);
 /* Typed reads: false on nil or another type, with the value passed over. */
 bool mp_int(struct mp *m, int64_t *out);
@@ -47,6 +81,12 @@ bool mp_bool(struct mp *m, bool *out);
 bool mp_str(struct mp *m, struct dcm_str *out);
 bool mp_map(struct mp *m, uint32_t *pairs);
 bool mp_array(struct mp *m, uint32_t *items);
-bool mp_key_is(struct dcm_str key, const char *name);
+
+static inline bool mp_key_is(struct dcm_str key, const char *name)
+{
+	size_t len = strlen(name);
+
+	return key.len == len && memcmp(key.s, name, len) == 0;
+}
 
 #endif

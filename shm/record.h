@@ -18,6 +18,8 @@ struct record_buf {
 	size_t len, room;
 };
 void record_buf_free(struct record_buf *b);
+/* Appends; 0, or -E2BIG where the whole would pass `max` bytes, or -ENOMEM. */
+int record_buf_append(struct record_buf *b, const void *data, size_t len, size_t max);
 
 /* Encodes the fields of `tier` in `r` (a decoded record whose pointers the
  * caller owns; record_out_init() sets every field to null) into b, replacing
@@ -45,15 +47,19 @@ struct record_dirent {
 int record_encode_dirent(const struct record_dirent *e, enum dcm_tier tier, struct record_buf *b);
 int record_encode_info(const struct dcm_info *i, struct record_buf *b);
 
-/* Readers of the same, pure: bytes in, struct out; false where malformed. */
+/* Readers of the same, pure: bytes in, struct out; false where malformed.  They
+ * set the members that the bytes name and leave the others; strings point into
+ * the bytes. */
 bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out);
 bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier, struct record_dirent *out,
 			  struct dcm_str *tags_room, size_t tags_max);
 bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out);
 /* A whole tier of a container into r's members; strings point into data (which
- * must be writable when `terminate`: NULs are put behind strings), lists into
- * the arena at *arena (8-byte aligned, *room bytes; moved on).  DCM_ENOMEM:
- * the arena is too small (16 bytes for each byte of data always suffice). */
+ * must be writable, data[len] too, when `terminate`: NULs are put behind
+ * strings), lists into the arena at *arena (8-byte aligned, *room bytes; moved
+ * on).  DCM_ELAYOUT: malformed; DCM_ENOMEM: the arena is too small
+ * (RECORD_ARENA bytes for each byte of data always suffice). */
+enum { RECORD_ARENA = 24 };
 int record_decode_tier(uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_record *r,
 		       bool terminate, uint8_t **arena, size_t *room);
 
