@@ -73,6 +73,8 @@ struct engine_about { /* /_ping's header, /version, /info */
 	double system_time;	    /* Unix s by the engine's clock; NaN */
 	bool podman;
 };
+/* Nothing known; the two below add what they find to what is there. */
+void decode_about_init(struct engine_about *out);
 int decode_version(const char *json, size_t len, struct engine_about *out, char *err);
 int decode_info(const char *json, size_t len, struct engine_about *out, char *err);
 /* {"message": …} of an error reply, or plain text; one line, clean UTF-8. */
