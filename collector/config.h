@@ -1,8 +1,10 @@
 /*
  * config.h - hosts.yml: what it says, checked, with every default filled in.
  *
- * Parsing is pure (bytes in, struct or list of errors out); reading the file
- * and resolving what the environment says is config_load().
+ * Parsing takes bytes and gives a struct or a list of errors; it reads the
+ * environment (${VAR}, HOME), looks whether the files named exist, and reads
+ * docker contexts, and nothing else.  Reading the file itself, and what counts
+ * where there is none, is config_load().
  */
 #ifndef DCM_CONFIG_H
 #define DCM_CONFIG_H
@@ -36,8 +38,8 @@ struct endpoint {
 	char *path;		  /* UNIX: the socket; SSH: the remote socket, or NULL */
 	char *hostname;		  /* TCP, TLS, SSH */
 	char *user;		  /* SSH */
-	unsigned port;		  /* SSH: 0 = not given, TCP: 2375, TLS: 2376 */
-	char *ca, *cert, *key;	  /* TLS: absolute paths */
+	unsigned port;		  /* SSH: 0 = not given (ssh_config's, else 22); TCP: 2375, TLS: 2376 */
+	char *ca, *cert, *key;	  /* TLS: absolute paths, or NULL */
 	bool verify;		  /* TLS */
 	/* SSH */
 	char *identity_file, *known_hosts, *ssh_config;
@@ -78,6 +80,11 @@ int config_parse(struct config *out, const char *path, const char *text, size_t 
  * `local`.  0 or -1. */
 int config_load(struct config *out, const char *path, struct config_errors *e);
 void config_free(struct config *c);
+
+/* The host of that id, or NULL. */
+const struct host_config *config_host(const struct config *c, const char *id);
+/* The endpoint as a URL, for messages. */
+void config_endpoint_text(const struct endpoint *e, char *buf, size_t len);
 
 /* Would a running collector of `a` notice that it became `b`? */
 bool config_host_equal(const struct host_config *a, const struct cache_config *ca,

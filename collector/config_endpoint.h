@@ -1,0 +1,27 @@
+/* config_endpoint.h - where an engine is: URLs, docker contexts, DOCKER_HOST.
+ * Private to the configuration. */
+#ifndef DCM_CONFIG_ENDPOINT_H
+#define DCM_CONFIG_ENDPOINT_H
+
+#include "config.h"
+
+enum { ENDPOINT_ERR = 512 };
+
+/* Each returns 0, or -1 with a clause "what is wrong; expected …" in
+ * err[ENDPOINT_ERR].  *out must be zeroed, and is to be cleared after either. */
+
+/* A URL: unix:// tcp:// http:// https:// ssh://.  Pure.  A relative path of
+ * unix:// is left relative. */
+int endpoint_from_url(struct endpoint *out, const char *url, char *err);
+/* A docker context by its name, as the docker command would find it. */
+int endpoint_from_context(struct endpoint *out, const char *name, char *err);
+/* What the docker command would reach here: DOCKER_HOST (DOCKER_TLS_VERIFY,
+ * DOCKER_CERT_PATH), DOCKER_CONTEXT, currentContext, /var/run/docker.sock.
+ * *says gets a text, to be freed, that names the source (NULL: no memory). */
+int endpoint_from_environment(struct endpoint *out, char **says, char *err);
+
+/* May s stand as a host name or user (on ssh's command line, too)? */
+bool endpoint_name_ok(const char *s);
+void endpoint_clear(struct endpoint *e);
+
+#endif
