@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <msgpack/pack.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mp.h"
@@ -51,28 +50,10 @@ struct sink {
 static int sink_write(void *data, const char *bytes, size_t n)
 {
 	struct sink *s = data;
-	struct record_buf *b = s->b;
 
-	if (s->error)
-		return -1;
-	if (b->len + n - s->start > s->max + PREFIX) {
-		s->error = -E2BIG;
-		return -1;
-	}
-	if (b->room - b->len < n) {
-		size_t room = b->room * 2 > b->len + n ? b->room * 2 : b->len + n + 512;
-		char *p = realloc(b->data, room);
-
-		if (!p) {
-			s->error = -ENOMEM;
-			return -1;
-		}
-		b->data = p;
-		b->room = room;
-	}
-	memcpy(b->data + b->len, bytes, n);
-	b->len += n;
-	return 0;
+	if (!s->error)
+		s->error = record_buf_append(s->b, bytes, n, s->start + PREFIX + s->max);
+	return s->error ? -1 : 0;
 }
 
 static void sink_begin(struct sink *s, struct record_buf *b, size_t max)

@@ -32,17 +32,22 @@ struct protocol_reply {
 	uint32_t id;
 	int rc;			/* enum dcm_rc */
 	struct dcm_str error;
-	const uint8_t *refs;	/* QUERY: n_refs × 16 bytes, struct dcm_ref as four LE u32 */
+	const uint8_t *refs;	/* QUERY: n_refs × 16 bytes, struct dcm_ref as four LE u32; NULL: none given */
 	uint32_t n_refs;
 	struct dcm_outcome *outcomes; /* REFRESH, LOGS, FORGET; room is the caller's */
+	/* Decoding: set outcomes (may be NULL) and room before; n_outcomes is how
+	 * many were stored, those past the room are passed over. */
 	uint32_t n_outcomes, room_outcomes;
 	bool notice;		/* SUBSCRIBE: something changed (no id) */
 };
 
-/* Each appends a whole message, length included. */
+/* Each appends a whole message, length included.  0; -EINVAL: the other side
+ * would refuse it (text of 4096 bytes or more, …); -E2BIG, -ENOMEM.  On failure
+ * the buffer is as before. */
 int protocol_encode_request(const struct protocol_request *q, struct record_buf *b);
 int protocol_encode_reply(const struct protocol_reply *r, struct record_buf *b);
-/* The body behind the length.  false: malformed.  Strings point into data. */
+/* The body behind the length.  false: malformed, or of another version.  hosts,
+ * error and refs point into data; query's texts into *out. */
 bool protocol_decode_request(const uint8_t *data, size_t len, struct protocol_request *out);
 bool protocol_decode_reply(const uint8_t *data, size_t len, struct protocol_reply *out);
 

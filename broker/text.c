@@ -1,0 +1,142 @@
+/* text.c - see text.h. */
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { DEAD_MIN = 64 << 10, PAD = 16 }; /* PAD: readable bytes behind the last text */
+
+void text_free(struct text_arena *t)
+{
+	free(t->bytes);
+	free(t->offset);
+	free(t->owner);
+	memset(t, 0, sizeof(*t));
+}
+
+static bool grow(struct text_arena *t, size_t n)
+{
+	if (t->n == t->room_n) {
+		uint32_t room = t->room_n ? t->room_n + t->room_n / 2 : 256;
+		uint32_t *o = realloc(t->offset, room * sizeof(*o)), *w;
+
+		if (!o)
+			return false;
+		t->offset = o;
+		w = realloc(t->owner, room * sizeof(*w));
+		if (!w)
+			return false;
+		t->owner = w;
+		t->room_n = room;
+	}
+	if (t->room - t->len < n + PAD) {
+		size_t room = t->room + t->room / 2 + n + 4096;
+		char *b = room < UINT32_MAX ? realloc(t->bytes, room) : NULL;
+
+		if (!b)
+			return false;
+		t->bytes = b;
+		t->room = room;
+	}
+	return true;
+}
+
+uint32_t text_add(struct text_arena *t, const char *s, size_t n, uint32_t owner)
+{
+	if (!grow(t, n + 1))
+		return UINT32_MAX;
+	t->offset[t->n] = (uint32_t)t->len;
+	t->owner[t->n] = owner;
+	memcpy(t->bytes + t->len, s, n);
+	t->len += n;
+	t->bytes[t->len++] = 0;
+	memset(t->bytes + t->len, 0, PAD);
+	return t->n++;
+}
+
+static size_t text_end(const struct text_arena *t, uint32_t i)
+{
+	return i + 1 < t->n ? t->offset[i + 1] : t->len;
+}
+
+bool text_remove(struct text_arena *t, uint32_t i)
+{
+	size_t n = text_end(t, i) - t->offset[i];
+
+	memset(t->bytes + t->offset[i], 0, n);
+	t->owner[i] = UINT32_MAX;
+	t->dead += n;
+	return t->dead > DEAD_MIN && t->dead > t->len / 2;
+}
+
+void text_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg)
+{
+	uint32_t to = 0;
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		size_t n = text_end(t, i) - t->offset[i];
+
+		if (t->owner[i] == UINT32_MAX)
+			continue;
+		memmove(t->bytes + len, t->bytes + t->offset[i], n);
+		t->offset[to] = (uint32_t)len;
+		t->owner[to] = t->owner[i];
+		moved(arg, t->owner[to], to);
+		len += n;
+		to++;
+	}
+	t->n = to;
+	t->len = len;
+	t->dead = 0;
+	if (t->bytes)
+		memset(t->bytes + t->len, 0, PAD);
+}
+
+/* Where the needle next stands in [p, end), or NULL.  PAD bytes behind `end` may
+ * be read, and are NUL. */
+static const char *find(const char *p, const char *end, const char *needle, size_t n)
+{
+#ifdef __SSE2__
+	/* 16 places at once: those whose first and last byte fit are looked at. */
+	const __m128i first = _mm_set1_epi8(needle[0]), last = _mm_set1_epi8(needle[n - 1]);
+
+	for (; p + n <= end; p += 16) {
+		__m128i a = _mm_loadu_si128((const __m128i *)(const void *)p);
+		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)(p + n - 1));
+		__m128i both = _mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, last));
+		unsigned mask = (unsigned)_mm_movemask_epi8(both);
+
+		for (; mask; mask &= mask - 1) {
+			const char *at = p + __builtin_ctz(mask);
+
+			if (at + n <= end && memcmp(at, needle, n) == 0)
+				return at;
+		}
+	}
+	return NULL;
+#else
+	return p < end ? memmem(p, (size_t)(end - p), needle, n) : NULL;
+#endif
+}
+
+void text_search(const struct text_arena *t, const char *needle, size_t n,
+		 void (*hit)(void *arg, uint32_t owner), void *arg)
+{
+	const char *end = t->bytes + t->len, *p = t->bytes;
+	uint32_t i = 0;
+
+	while (p && (p = find(p, end, needle, n))) {
+		size_t at = (size_t)(p - t->bytes);
+
+		while (text_end(t, i) <= at)
+			i++;
+		hit(arg, t->owner[i]); /* a needle holds no NUL, so this text is whole */
+		p = t->bytes + text_end(t, i);
+		i++;
+	}
+}
