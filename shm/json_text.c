@@ -141,10 +141,12 @@ int json_float(struct dcm_text *t, double v)
 
 	if (!isfinite(v))
 		return json_word(t, "null");
-	/* The shorter text, where it reads back as the same number. */
-	snprintf(out, sizeof(out), "%.15g", v);
-	if (strtod(out, NULL) != v)
-		snprintf(out, sizeof(out), "%.17g", v);
+	/* The shortest text that reads back as the same number. */
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(out, sizeof(out), "%.*g", digits, v);
+		if (strtod(out, NULL) == v)
+			break;
+	}
 	for (char *p = out; *p; p++) {
 		if (strchr("0123456789+-", *p))
 			continue;
