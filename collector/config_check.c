@@ -19,8 +19,8 @@
 
 /* ---- sentences ------------------------------------------------------------ */
 
-/* Appends s (taken over) unless it stands there already: what an alias brings
- * in twice is told once. */
+/* Appends s (taken over) unless it stands there already (what an alias brings
+ * in twice is told once) or there are `max`. */
 static void list_add(char ***v, size_t *n, size_t max, char *s)
 {
 	char **grown;
@@ -32,12 +32,6 @@ static void list_add(char ***v, size_t *n, size_t max, char *s)
 			goto drop;
 	if (*n >= max)
 		goto drop;
-	if (*n + 1 == max) {
-		free(s);
-		s = strdup("more than can be told in one run; expected fewer: mend those above first");
-		if (!s)
-			return;
-	}
 	grown = realloc(*v, (*n + 1) * sizeof(**v));
 	if (!grown)
 		goto drop;
@@ -79,6 +73,25 @@ void check_error(struct checker *c, const struct ynode *at, const char *fmt, ...
 	va_start(ap, fmt);
 	list_add(&c->errors->v, &c->errors->n, CONFIG_ERRORS_MAX, sentence(c, at, fmt, ap));
 	va_end(ap);
+}
+
+/* In the order of the file: "PATH:LINE:COLUMN: …". */
+static int by_place(const void *a, const void *b, void *path)
+{
+	size_t skip = strlen(path) + 1;
+	unsigned la = 0, ca = 0, lb = 0, cb = 0;
+
+	sscanf(*(char *const *)a + skip, "%u:%u", &la, &ca);
+	sscanf(*(char *const *)b + skip, "%u:%u", &lb, &cb);
+	if (la != lb)
+		return la < lb ? -1 : 1;
+	return ca < cb ? -1 : ca > cb;
+}
+
+void check_sort(char **sentences, size_t n, const char *path)
+{
+	if (n)
+		qsort_r(sentences, n, sizeof(*sentences), by_place, (void *)path);
 }
 
 void check_warn(struct checker *c, const struct ynode *at, const char *fmt, ...)
@@ -123,11 +136,14 @@ static bool is_merge(const struct ynode *key)
 
 static bool visit(struct checker *c, const struct ynode *at, size_t n)
 {
+	bool before = c->visits <= CONFIG_VISITS_MAX;
+
 	c->visits += n + 1;
 	if (c->visits <= CONFIG_VISITS_MAX)
 		return true;
-	check_error(c, at, "more than %d values once merge keys are resolved; expected fewer",
-		    CONFIG_VISITS_MAX);
+	if (before)
+		check_error(c, at, "more than %d values once merge keys are resolved; expected fewer",
+			    CONFIG_VISITS_MAX);
 	return false;
 }
 
@@ -241,7 +257,7 @@ static void wrong_type(struct checker *c, const struct key *k, const struct ynod
 		       const char *expected)
 {
 	enum ytype t = ynode_type(v);
-	bool quote = k->type <= KEY_STRS && t != YT_LIST && t != YT_MAP;
+	bool quote = k->type <= KEY_STRS && (t == YT_BOOL || t == YT_INT || t == YT_FLOAT);
 
 	if (v->kind == Y_SCALAR && *v->text)
 		check_error(c, v, "%s is %s (%.60s); expected %s%s", k->name, ytype_name(t),

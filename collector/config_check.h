@@ -14,7 +14,7 @@
 #include "config_yaml.h"
 
 enum {
-	CONFIG_ERRORS_MAX = 100,  /* told of one file */
+	CONFIG_ERRORS_MAX = 100,  /* told of one file; there more are not */
 	CONFIG_VISITS_MAX = 200000, /* pairs looked at, merged ones each time */
 	CONFIG_HOSTS_MAX = 1024,
 	CONFIG_LIST_MAX = 1024,	  /* items of tags, redact */
@@ -33,6 +33,8 @@ void check_error(struct checker *c, const struct ynode *at, const char *fmt, ...
 	__attribute__((format(printf, 3, 4)));
 void check_warn(struct checker *c, const struct ynode *at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Puts the sentences that begin with `path` and a place in the file's order. */
+void check_sort(char **sentences, size_t n, const char *path);
 /* Sentences without a place. */
 void errors_add(struct config_errors *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
