@@ -1,15 +1,93 @@
-# tests.mk - how the tests are built and run.  Included by ../Makefile.
+# tests.mk - how the tests are built and run.  Included by ../Makefile; told in
+# tests/README.md.
+#
+# `make check` runs every group named in CHECKS: the target check-NAME, whose
+# output is TAP ("ok 1 - name", "not ok …", "ok 2 - name # SKIP why") or else
+# whose exit status is one result.  To add a group: CHECKS += NAME and a target.
 
+CHECKS := tree unit asan
+
+# Every program of the tests that is linked with all parts.
+TEST_PARTS := $(BUILD)/libclient.a $(BUILD)/libcollector.a $(BUILD)/libbroker.a \
+	$(BUILD)/libwriter.a $(BUILD)/libdcm.a
+TEST_LIBS   = $(COLLECTOR_LIBS) $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
+
+# ---- unit tests ----------------------------------------------------------------
 # tests/unit/test_X.c -> $(BUILD)/tests/test_X, linked with the parts it uses.
+
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 
-$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(BUILD)/libclient.a $(BUILD)/libcollector.a \
-		$(BUILD)/libbroker.a $(BUILD)/libwriter.a $(BUILD)/libdcm.a
+$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(TEST_PARTS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(COLLECTOR_LIBS) $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(TEST_LIBS)
 
 unit: $(UNIT_BIN)
 	@set -e; for t in $(UNIT_BIN); do $$t; done
 
-.PHONY: unit
+check-unit: $(UNIT_BIN)
+	tests/run programs $(UNIT_BIN)
+
+# ---- the same, and the whole programs, with ASan and UBSan ------------------------
+
+ASAN := BUILD=$(BUILD)/asan OPT='-O1 -g' \
+	SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+
+asan-build:
+	$(MAKE) $(ASAN) all test-programs
+asan check-asan: asan-build
+	$(MAKE) $(ASAN) check-unit
+
+# ---- threads of the library, with TSan ---------------------------------------------
+# tests/tsan/tsan_X.c -> $(BUILD)/tests/tsan_X.  Without address randomisation,
+# whose widest setting gcc 12's TSan does not know.
+
+TSAN_SRC := $(wildcard tests/tsan/tsan_*.c)
+TSAN_BIN := $(patsubst tests/tsan/%.c,$(BUILD)/tests/%,$(TSAN_SRC))
+
+$(BUILD)/tests/tsan_%: $(BUILD)/obj/tests/tsan/tsan_%.o $(TEST_PARTS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+tsan-programs: $(TSAN_BIN)
+	setarch -R tests/run programs $(TSAN_BIN)
+tsan check-tsan:
+	$(MAKE) BUILD=$(BUILD)/tsan OPT='-O1 -g' SAN=-fsanitize=thread tsan-programs
+
+ifneq ($(TSAN_SRC),)
+CHECKS += tsan
+endif
+
+# ---- the simulated engine ----------------------------------------------------------
+
+SIMENGINE := $(BUILD)/tests/simengine
+
+$(SIMENGINE): $(call obj,$(wildcard tests/simengine/*.c))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -levent_core -ljson-c -lm
+
+simengine: $(SIMENGINE)
+test-programs: $(UNIT_BIN) $(SIMENGINE)
+
+# ---- the programs against engines, real and simulated --------------------------------
+# `make integration TESTS='fields commands'` runs those modules alone.
+
+integration check-integration: all simengine
+	tests/integration/run $(BUILD) $(TESTS)
+# The main stories again, with every program watched by ASan and UBSan.
+check-asan-integration: asan-build
+	tests/integration/run $(BUILD)/asan fields live simulated
+
+CHECKS += integration asan-integration
+
+# ---- all of them ---------------------------------------------------------------------
+
+check-tree:
+	scripts/check-tree
+
+check:
+	$(MAKE) all test-programs
+	tests/run checks '$(MAKE)' $(CHECKS)
+
+.PHONY: unit asan tsan asan-build simengine test-programs integration check check-tree \
+	tsan-programs $(addprefix check-,$(CHECKS))
