@@ -1,0 +1,154 @@
+/*
+ * region_write_blob.c - blobs and entries of the writer: made, compared, given
+ * back.
+ *
+ * A blob's life: space that nothing leads to -> seq = 0, fence, header and
+ * payload, seq = q -> the caller stores a reference to it -> the caller stores
+ * another reference there -> quarantine -> space that nothing leads to.
+ * A sequence is on record in the header before it is used, so that the next
+ * writer never gives it out again.
+ */
+#include "region_impl.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+uint32_t blob_units(uint32_t length)
+{
+	return space_round((uint64_t)DCM_BLOB_HEADER + length);
+}
+
+static void store_payload(struct dcm_blob *b, const void *data, uint32_t len)
+{
+	_Atomic uint64_t *to = (_Atomic uint64_t *)((uint8_t *)b + DCM_BLOB_HEADER);
+	const uint8_t *from = data;
+	uint64_t word;
+
+	for (; len >= 8; len -= 8, from += 8) {
+		memcpy(&word, from, 8);
+		st_64(to++, word);
+	}
+	if (len) {
+		word = 0;
+		memcpy(&word, from, len);
+		st_64(to, word);
+	}
+}
+
+static uint64_t store_blob(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
+			   const void *data, uint32_t len, uint64_t written)
+{
+	uint32_t off = space_alloc(r, blob_units(len));
+	uint64_t q = ld(&r->h->sequence) + 1;
+	struct dcm_blob *b = (struct dcm_blob *)(r->base + (uint64_t)off * DCM_UNIT);
+
+	if (off == 0)
+		return 0;
+	st_64(&r->h->sequence, q);
+	st_64(&b->seq, 0);
+	atomic_thread_fence(memory_order_release);
+	st_32(&b->entry, entry);
+	st_32(&b->generation, generation);
+	st_32(&b->tier, tier);
+	st_32(&b->length, len);
+	st_64(&b->checksum, XXH3_64bits(data, len));
+	st_64(&b->written, written);
+	store_payload(b, data, len);
+	st_64_release(&b->seq, q);
+	return DCM_REF((uint64_t)off * DCM_UNIT, q);
+}
+
+uint64_t blob_write(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
+		    const void *data, uint32_t len)
+{
+	double now = region_wall();
+	uint64_t bits;
+
+	memcpy(&bits, &now, sizeof(bits));
+	return store_blob(r, entry, generation, tier, data, len, bits);
+}
+
+uint64_t blob_copy(struct region *r, const struct dcm_blob *b)
+{
+	return store_blob(r, ld(&b->entry), ld(&b->generation), ld(&b->tier), blob_data(b),
+			  ld(&b->length), ld(&b->written));
+}
+
+bool blob_equals(const struct region *r, uint64_t ref, const void *data, uint32_t len)
+{
+	const struct dcm_blob *b = blob_of(r, ref);
+
+	return ref != 0 && ld(&b->length) == len && memcmp(blob_data(b), data, len) == 0;
+}
+
+static uint32_t units_of(const struct region *r, uint64_t ref)
+{
+	return blob_units(ld(&blob_of(r, ref)->length));
+}
+
+void blob_discard(struct region *r, uint64_t ref)
+{
+	if (ref)
+		space_free(r, (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units_of(r, ref));
+}
+
+void blob_retire(struct region *r, uint64_t ref)
+{
+	if (ref)
+		space_retire(r, (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units_of(r, ref));
+}
+
+struct dcm_str blob_str(const struct region *r, uint64_t ref)
+{
+	const struct dcm_blob *b = blob_of(r, ref);
+
+	if (ref == 0)
+		return (struct dcm_str){NULL, 0};
+	return (struct dcm_str){(const char *)blob_data(b), ld(&b->length)};
+}
+
+/* ---- entries ----------------------------------------------------------------- */
+
+int chunk_make(struct region *r, unsigned k)
+{
+	uint64_t count = dcm_chunk_entries(k);
+	uint32_t off = k < DCM_CHUNKS ? space_alloc(r, (uint32_t)(count * (DCM_ENTRY_SIZE / DCM_UNIT))) : 0;
+	struct dcm_entry *e = (struct dcm_entry *)(r->base + (uint64_t)off * DCM_UNIT);
+	_Atomic uint64_t *w = (_Atomic uint64_t *)e;
+
+	if (off == 0)
+		return -ENOSPC;
+	for (uint64_t i = 0; i < count * (DCM_ENTRY_SIZE / 8); i++)
+		st_64(&w[i], 0);
+	for (uint64_t i = 0; i < count; i++)
+		st_32(&e[i].generation, r->h->generation_base);
+	st_64_release(&r->h->chunk[k], (uint64_t)off * DCM_UNIT);
+	return 0;
+}
+
+uint32_t entry_take(struct region *r)
+{
+	uint32_t index = ld(&r->h->entries);
+	unsigned k = dcm_chunk_of(index);
+
+	if (r->n_unused)
+		return r->unused[--r->n_unused];
+	if (k >= DCM_CHUNKS || (ld(&r->h->chunk[k]) == 0 && chunk_make(r, k) < 0))
+		return 0;
+	st_32_release(&r->h->entries, index + 1);
+	return index;
+}
+
+void entry_give(struct region *r, uint32_t index)
+{
+	if (r->n_unused == r->room_unused) {
+		uint32_t room = r->room_unused ? r->room_unused * 2 : 64;
+		void *v = realloc(r->unused, room * sizeof(*r->unused));
+
+		if (!v)
+			return; /* lost until the next take-over */
+		r->unused = v;
+		r->room_unused = room;
+	}
+	r->unused[r->n_unused++] = index;
+}
