@@ -71,9 +71,11 @@ static void settle_all(struct index *ix)
 
 static inline void mark(struct index *ix, uint32_t doc)
 {
-	uint32_t bit = ix->base[ix->where[doc].host] + ix->where[doc].place;
+	struct index_where w = ix->where[doc];
+	uint32_t bit = ix->base[w.host] + w.place;
 
-	ix->bits[bit / 64] |= 1ull << bit % 64;
+	if (w.place != ORDER_HOLE)
+		ix->bits[bit / 64] |= 1ull << bit % 64;
 }
 
 static void mark_term(struct index *ix, const struct term *t)

@@ -143,7 +143,7 @@ uint32_t index_find(const struct index *ix, struct dcm_ref ref)
 uint32_t index_put(struct index *ix, uint32_t host, struct dcm_ref ref)
 {
 	struct index_host *h = ix->host[host];
-	uint32_t doc = index_find(ix, ref), place;
+	uint32_t doc = index_find(ix, ref);
 
 	if (doc != INDEX_NONE) {
 		const struct dcm_ref *r = &ix->ref[doc];
@@ -161,23 +161,17 @@ uint32_t index_put(struct index *ix, uint32_t host, struct dcm_ref ref)
 	    !ROOM(ix, ix->free, ix->free_room, ix->n + 1) || !docs_grow(ix))
 		return INDEX_NONE;
 	doc = ix->free_n ? ix->free[ix->free_n - 1] : ix->n;
-	place = order_add(&h->order, doc);
-	if (place == ORDER_HOLE) {
-		ix->broken = true;
-		return INDEX_NONE;
-	}
 	if (ix->free_n)
 		ix->free_n--;
 	else
 		ix->n++;
 	memset(&ix->doc[doc], 0, sizeof(ix->doc[doc]));
 	ix->ref[doc] = ref;
-	ix->where[doc] = (struct index_where){host, place};
+	ix->where[doc] = (struct index_where){host, ORDER_HOLE};
 	ix->head[doc] = 0;
 	h->by_entry[ref.entry] = doc + 1;
 	h->docs++;
 	ix->docs++;
-	ix->dirty = true;
 	return doc;
 }
 
@@ -257,7 +251,8 @@ void index_remove(struct index *ix, uint32_t doc)
 		part_clear(ix, doc, k);
 		set_wide(ix, doc, k, false);
 	}
-	order_remove(&h->order, ix->where[doc].place);
+	if (ix->where[doc].place != ORDER_HOLE)
+		order_remove(&h->order, ix->where[doc].place);
 	h->by_entry[ix->ref[doc].entry] = 0;
 	h->docs--;
 	free(d->name);
@@ -286,15 +281,16 @@ static bool add_fact(struct index *ix, uint32_t doc, enum index_part k, const st
 	return ix->terms.v[l->term].text != UINT32_MAX;
 }
 
-/* The order is by name: a doc with another name is placed anew. */
+/* The order is by name: a new doc, or one with another name, is placed at the end,
+ * from where index_settle() takes it to its place. */
 static void set_name(struct index *ix, uint32_t doc, struct dcm_str name)
 {
 	struct index_doc *d = &ix->doc[doc];
 	struct order *o = &ix->host[ix->where[doc].host]->order;
-	uint32_t place;
+	uint32_t place, old = ix->where[doc].place;
 	char *s = NULL;
 
-	if (d->name_len == name.len && (!name.len || memcmp(d->name, name.s, name.len) == 0))
+	if (old != ORDER_HOLE && d->name_len == name.len && (!name.len || memcmp(d->name, name.s, name.len) == 0))
 		return;
 	if (name.len) {
 		s = malloc(name.len);
@@ -307,7 +303,8 @@ static void set_name(struct index *ix, uint32_t doc, struct dcm_str name)
 		free(s);
 		return;
 	}
-	order_remove(o, ix->where[doc].place);
+	if (old != ORDER_HOLE)
+		order_remove(o, old);
 	ix->where[doc].place = place;
 	free(d->name);
 	d->name = s;

@@ -46,7 +46,7 @@ struct index_doc {
 	} part[PARTS];
 };
 struct index_where {
-	uint32_t host, place; /* index_host's number (INDEX_NONE: a free doc), place in its order */
+	uint32_t host, place; /* index_host's number (INDEX_NONE: a free doc), place in its order (ORDER_HOLE: none yet) */
 };
 struct index_host {
 	char id[64];
@@ -93,7 +93,8 @@ void index_free(struct index **ix);
  * that held another host is cleared first. */
 uint32_t index_host(struct index *ix, uint32_t slot, const char *id);
 /* The doc of a reference, made where there is none; whoever stood at the entry
- * with another generation is removed.  INDEX_NONE: out of range or memory. */
+ * with another generation is removed.  INDEX_NONE: out of range or memory.  A new
+ * doc is in no answer before its STATUS tier is told. */
 uint32_t index_put(struct index *ix, uint32_t host, struct dcm_ref ref);
 /* By slot and entry; INDEX_NONE. */
 uint32_t index_find(const struct index *ix, struct dcm_ref ref);
@@ -101,7 +102,7 @@ void index_identify(struct index *ix, uint32_t doc, const uint8_t id[32]);
 /* What a tier (one of FACTS_TIERS) now says; data NULL: it is not there. */
 void index_tier(struct index *ix, uint32_t doc, enum dcm_tier tier, const uint8_t *data, uint32_t len);
 void index_remove(struct index *ix, uint32_t doc);
-/* Sorts what came since; cheap when called often. */
+/* Sorts what came since; answers do it by themselves, at the cost of their time. */
 void index_settle(struct index *ix, uint32_t host);
 
 /* Which containers `m` means (PROJECT, LABEL, SEARCH, MOUNT, NETWORK) of `host`
