@@ -1,0 +1,95 @@
+/*
+ * title.c - process titles.
+ *
+ * /proc/PID/cmdline shows the memory in which the kernel put argv and the
+ * environment, so a title is written over it; the environment moves to the heap
+ * first.  Where both together are shorter than a title, the program runs itself
+ * anew with one more variable that makes room.
+ */
+#include "title.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define ROOM_VARIABLE "DCMD_TITLE_ROOM"
+
+extern char **environ;
+
+static char *title_start;
+static size_t title_room;
+
+/* Moves the environment's strings out of the way. */
+static bool move_environment(void)
+{
+	size_t n = 0;
+	char **copy;
+
+	while (environ[n])
+		n++;
+	copy = calloc(n + 1, sizeof(*copy));
+	if (!copy)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		copy[i] = strdup(environ[i]);
+		if (!copy[i])
+			return false;
+	}
+	environ = copy;
+	return true;
+}
+
+static void run_anew(char **argv)
+{
+	char room[TITLE_MAX + 1];
+
+	memset(room, '-', TITLE_MAX);
+	room[TITLE_MAX] = '\0';
+	if (!getenv(ROOM_VARIABLE) && setenv(ROOM_VARIABLE, room, 1) == 0)
+		execv("/proc/self/exe", argv);
+}
+
+void title_init(int argc, char **argv)
+{
+	char *end;
+
+	if (argc < 1)
+		return;
+	end = argv[0];
+	for (int i = 0; i < argc && argv[i] == end; i++)
+		end += strlen(argv[i]) + 1;
+	for (size_t i = 0; environ[i] && environ[i] == end; i++)
+		end += strlen(environ[i]) + 1;
+	if ((size_t)(end - argv[0]) < TITLE_MAX)
+		run_anew(argv);
+	if (!move_environment())
+		return;
+	unsetenv(ROOM_VARIABLE);
+	title_start = argv[0];
+	title_room = (size_t)(end - argv[0]);
+}
+
+void title_set(const char *fmt, ...)
+{
+	char title[TITLE_MAX];
+	va_list ap;
+	size_t len;
+
+	va_start(ap, fmt);
+	vsnprintf(title, sizeof(title), fmt, ap);
+	va_end(ap);
+	prctl(PR_SET_NAME, title);
+	if (!title_start)
+		return;
+	len = strlen(title);
+	if (len >= title_room)
+		len = title_room - 1;
+	memset(title_start, 0, title_room);
+	memcpy(title_start, title, len);
+	/* Without the privilege the old length stays, filled up with NULs. */
+	prctl(PR_SET_MM, PR_SET_MM_ARG_END, title_start + len + 1, 0, 0);
+}
