@@ -33,7 +33,14 @@ struct transport_ops {
 			  void *arg);
 	void (*close)(struct transport *t);
 };
-/* The operations for an endpoint; NULL with *why where this build has none. */
+/* The operations for an endpoint; NULL with *why where this build has none.
+ * SSH goes here: an ops table in transport_ssh.c, and a case in transport_for(). */
 const struct transport_ops *transport_for(const struct endpoint *at, const char **why);
+/* What a person calls the endpoint: "unix:///run/docker.sock", "tcp://h:2375". */
+void transport_where(const struct endpoint *at, char *buf, size_t len);
+/* The name that `dcm-client hosts` shows before (or without) a transport. */
+const char *transport_kind(const struct endpoint *at);
+
+extern const struct transport_ops transport_unix, transport_tcp, transport_tls;
 
 #endif

@@ -1,0 +1,241 @@
+/*
+ * ask.c - what others ask of this collector: refresh, logs, forget.
+ *
+ * A refresh is served by the first cycle whose list begins after it was asked;
+ * so those that come while one runs share one further cycle.  Of a host that is
+ * offline, the attempt to connect is made at once, and its end is the answer.
+ * Every ask gets exactly one answer.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector_impl.h"
+
+enum { LOG_LINES_MAX = 10000 };
+
+static void answer(struct ask *a, int rc, const char *error)
+{
+	struct collector *c = a->collector;
+	struct control_msg m = {.kind = CONTROL_DONE, .token = a->msg.token, .rc = rc};
+
+	snprintf(m.host, sizeof(m.host), "%s", c->host->id);
+	snprintf(m.error, sizeof(m.error), "%s", rc ? error : "");
+	collector_say(c, &m);
+	if (a->request)
+		engine_cancel(a->request);
+	TAILQ_REMOVE(&c->asks, a, link);
+	c->n_asks--;
+	arena_free(&a->arena);
+	free(a);
+}
+
+/* ---- refresh ------------------------------------------------------------------------ */
+
+bool ask_waiting(const struct collector *c)
+{
+	const struct ask *a;
+
+	TAILQ_FOREACH(a, &c->asks, link)
+		if (a->msg.what == CONTROL_REFRESH && !a->served)
+			return true;
+	return false;
+}
+
+void ask_list_begins(struct collector *c)
+{
+	struct ask *a;
+
+	TAILQ_FOREACH(a, &c->asks, link)
+		if (a->msg.what == CONTROL_REFRESH)
+			a->served = true;
+}
+
+void ask_cycle_dropped(struct collector *c)
+{
+	struct ask *a;
+
+	TAILQ_FOREACH(a, &c->asks, link)
+		a->served = false;
+}
+
+void ask_cycle_ended(struct collector *c, int rc, const char *error)
+{
+	struct ask *a, *next;
+
+	for (a = TAILQ_FIRST(&c->asks); a; a = next) {
+		next = TAILQ_NEXT(a, link);
+		if (!a->served)
+			continue;
+		c->refreshes++;
+		answer(a, rc, error);
+	}
+}
+
+void ask_stop(struct collector *c)
+{
+	struct ask *a;
+
+	TAILQ_FOREACH(a, &c->asks, link) {
+		engine_cancel(a->request);
+		a->request = NULL;
+	}
+}
+
+void ask_attempt_failed(struct collector *c, const char *error)
+{
+	while (!TAILQ_EMPTY(&c->asks))
+		answer(TAILQ_FIRST(&c->asks), DCM_EHOST, error);
+}
+
+/* ---- logs --------------------------------------------------------------------------- */
+
+/* Puts the lines, fewer of them where they are too long for a record. */
+static int put_lines(struct ask *a, struct dcm_strs lines)
+{
+	int rc = publish_logs(a->collector, a->id, lines);
+
+	while (rc == -E2BIG && lines.n > 1) {
+		lines.v += lines.n - lines.n / 2;
+		lines.n /= 2;
+		rc = publish_logs(a->collector, a->id, lines);
+	}
+	return rc;
+}
+
+static void take_logs(struct ask *a, const struct engine_reply *r)
+{
+	struct collector *c = a->collector;
+	struct dcm_strs lines;
+	struct dcm_str *clean;
+	uint32_t i;
+
+	if (decode_logs(r->body, r->len, a->tty, a->msg.lines, &a->arena, &lines)) {
+		answer(a, DCM_EHOST, "the engine's log cannot be decoded");
+		return;
+	}
+	clean = arena_alloc(&a->arena, sizeof(*clean) * (lines.n + 1));
+	for (i = 0; clean && i < lines.n; i++)
+		clean[i] = redact_text(&c->rules, &a->secrets, &a->arena, lines.v[i]);
+	lines.v = clean;
+	if (!clean) {
+		answer(a, DCM_ENOMEM, "no memory for the log");
+		return;
+	}
+	if (put_lines(a, lines)) {
+		answer(a, DCM_ESYSTEM, "the log could not be written into the memory");
+		return;
+	}
+	publish_flush(c, true);
+	answer(a, DCM_OK, "");
+}
+
+static void on_logs(void *arg, const struct engine_reply *r)
+{
+	struct ask *a = arg;
+
+	a->request = NULL;
+	if (r->failure == ENGINE_STATUS && r->status == 404)
+		answer(a, DCM_ENOTFOUND, "the container went meanwhile");
+	else if (r->failure)
+		answer(a, DCM_EHOST, r->error);
+	else
+		take_logs(a, r);
+}
+
+static void on_logs_inspect(void *arg, const struct engine_reply *r)
+{
+	struct ask *a = arg;
+	struct collector *c = a->collector;
+	char path[160], error[DECODE_ERR], hex[65];
+	struct decoded d;
+
+	a->request = NULL;
+	if (r->failure) {
+		bool gone = r->failure == ENGINE_STATUS && r->status == 404;
+
+		answer(a, gone ? DCM_ENOTFOUND : DCM_EHOST, r->error);
+		return;
+	}
+	/* for what has to be taken out of the lines, and how they are framed */
+	if (decode_inspect(r->body, r->len, &a->arena, &d, error) ||
+	    redact_record(&c->rules, &a->arena, &d.rec, &a->secrets)) {
+		answer(a, DCM_EHOST, "the engine's inspect cannot be decoded");
+		return;
+	}
+	a->tty = d.tty;
+	id_hex(a->id, hex);
+	session_path(c, path, sizeof(path), "/containers/%s/logs?stdout=1&stderr=1&tail=%u", hex,
+		     a->msg.lines);
+	a->request = engine_get(c->session.engine, path, ENGINE_LOGS_MAX, on_logs, a);
+	if (!a->request)
+		answer(a, DCM_ENOMEM, "no memory to ask the engine");
+}
+
+static void begin_logs(struct ask *a)
+{
+	struct collector *c = a->collector;
+	struct container *ct;
+	char path[128];
+
+	if (!a->msg.lines)
+		a->msg.lines = c->cache->log_tail_lines;
+	if (a->msg.lines > LOG_LINES_MAX)
+		a->msg.lines = LOG_LINES_MAX;
+	ct = id_parse(a->msg.container, a->id) ? inventory_find(c, a->id) : NULL;
+	if (!ct || !ct->published) {
+		answer(a, DCM_ENOTFOUND, "no such container");
+		return;
+	}
+	if (!c->session.live) {
+		answer(a, DCM_EHOST, c->session.error[0] ? c->session.error : "not connected yet");
+		return;
+	}
+	session_path(c, path, sizeof(path), "/containers/%s/json", a->msg.container);
+	a->request = engine_get(c->session.engine, path, ENGINE_INSPECT_MAX, on_logs_inspect, a);
+	if (!a->request)
+		answer(a, DCM_ENOMEM, "no memory to ask the engine");
+}
+
+/* ---- forget, and which is which ------------------------------------------------------ */
+
+static void forget(struct ask *a)
+{
+	struct collector *c = a->collector;
+	int rc = region_clear(c->region);
+
+	inventory_clear(c);
+	c->row_dirty = c->sums_dirty = true;
+	publish_flush(c, true);
+	answer(a, rc ? DCM_ESYSTEM : DCM_OK, region_error(c->region));
+	if (c->session.live)
+		cycle_restart(c);
+}
+
+void ask_received(struct collector *c, const struct control_msg *m)
+{
+	struct ask *a = c->n_asks < ASKS_MAX ? calloc(1, sizeof(*a)) : NULL;
+
+	if (!a) {
+		struct control_msg no = {.kind = CONTROL_DONE, .token = m->token, .rc = DCM_EHOST};
+
+		snprintf(no.host, sizeof(no.host), "%s", c->host->id);
+		snprintf(no.error, sizeof(no.error), "too many requests wait for this host: ask later");
+		collector_say(c, &no);
+		return;
+	}
+	a->msg = *m;
+	a->collector = c;
+	a->arena.max = ARENA_INSPECT;
+	TAILQ_INSERT_TAIL(&c->asks, a, link);
+	c->n_asks++;
+	if (m->what == CONTROL_LOGS) {
+		begin_logs(a);
+	} else if (m->what == CONTROL_FORGET) {
+		forget(a);
+	} else {
+		cycle_want(c, true, true);
+		session_connect_now(c);
+	}
+}

@@ -1,0 +1,78 @@
+/*
+ * engine.h - the Engine API client: HTTP requests over a transport, by libcurl's
+ * multi interface in a libevent loop.  Nothing here knows what the answers mean.
+ *
+ * Every request has a time limit and a largest body; redirects are refused and
+ * no compression is asked for.  Callbacks come from the loop, outside libcurl,
+ * so that they may start and cancel requests and close the engine.
+ */
+#ifndef DCM_ENGINE_H
+#define DCM_ENGINE_H
+
+#include <event2/event.h>
+#include <stdint.h>
+
+#include "transport.h"
+
+enum {
+	ENGINE_LIST_MAX = 256 << 20,
+	ENGINE_INSPECT_MAX = 16 << 20,
+	ENGINE_STATS_MAX = 1 << 20,
+	ENGINE_SMALL_MAX = 1 << 20,   /* ping, version, info, an error's body */
+	ENGINE_LOGS_MAX = 32 << 20,
+	ENGINE_LINE_MAX = 1 << 20,    /* of a stream, what is not consumed yet */
+	ENGINE_CONNECTIONS = 160,     /* at once; more requests wait their turn */
+	ENGINE_IDLE_CONNECTIONS = 8,  /* kept open between requests */
+};
+
+struct engine;
+struct engine_request;
+
+enum engine_failure {
+	ENGINE_OK,
+	ENGINE_STATUS,	    /* answered, but not with 2xx */
+	ENGINE_UNREACHABLE, /* no connection */
+	ENGINE_TIMEOUT,
+	ENGINE_BROKEN,	    /* cut short, or no HTTP */
+	ENGINE_TOO_LONG,
+};
+struct engine_reply {
+	enum engine_failure failure;
+	long status;		/* of HTTP; 0: none */
+	const char *body;	/* NUL-terminated; lives during the call */
+	size_t len;
+	double began;		/* when it was asked, mono_now() */
+	double date;		/* Date header, Unix s; NaN (only engine_get_headers) */
+	char api_version[16];	/* Api-Version header (only engine_get_headers) */
+	char error[320];	/* a sentence; "" when ENGINE_OK */
+};
+typedef void engine_done(void *arg, const struct engine_reply *reply);
+
+/* NULL: no memory.  t must be ready, and outlive the engine. */
+struct engine *engine_open(struct event_base *base, const struct transport_ops *ops,
+			   struct transport *t, const char *where, double connect_timeout,
+			   double request_timeout);
+/* Drops every request without a callback. */
+void engine_close(struct engine **e);
+
+/* GET of `path` ("/v1.41/…").  done is called once, unless it is cancelled.
+ * NULL: no memory. */
+struct engine_request *engine_get(struct engine *e, const char *path, size_t max_body,
+				  engine_done *done, void *arg);
+/* The same on a connection of its own, headers kept: a ping that tells. */
+struct engine_request *engine_get_headers(struct engine *e, const char *path, engine_done *done,
+					  void *arg);
+/* An endless answer.  chunk(arg, NULL, 0) when its 200 came; then with all that is
+ * not consumed: it returns how much it took, or -1 to end the stream. */
+typedef long engine_chunk(void *arg, const char *data, size_t len);
+struct engine_request *engine_stream(struct engine *e, const char *path, engine_chunk *chunk,
+				     engine_done *done, void *arg);
+void engine_cancel(struct engine_request *q);
+
+double engine_last_answer(const struct engine *e); /* mono_now() of the last byte; 0: none */
+uint64_t engine_requests(const struct engine *e);
+
+double mono_now(void); /* s, CLOCK_MONOTONIC */
+double wall_now(void); /* Unix s */
+
+#endif

@@ -1,0 +1,394 @@
+/*
+ * publish.c - what is known, written into the region.
+ *
+ * A container is encoded tier by tier; a tier whose bytes are those that stand
+ * there is only marked as verified.  last_updated is the time when anything but
+ * stats last changed, so that equal states stay equal bytes.  Readers are told by
+ * publish_flush(): at once for a change that an event told of, every 20 ms
+ * through a sweep.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector_impl.h"
+
+static const double batch = 0.02; /* s */
+
+/* ---- refusals ---------------------------------------------------------------------- */
+
+static int put_result(struct collector *c, int rc)
+{
+	bool full = rc == -ENOSPC;
+
+	if (rc) {
+		c->errors++;
+		if (!full || !c->full)
+			log_event(LOG_LEVEL_WARN, full ? "shard_full" : "shard_failed", c->host->id,
+				  LF_STR("error", region_error(c->region)));
+	}
+	c->refused += full;
+	if (full && !c->full) {
+		c->full = true; /* until a whole cycle went without */
+		session_update(c);
+	}
+	return rc;
+}
+
+/* ---- one container ------------------------------------------------------------------- */
+
+static bool same_bytes(const struct region_item *item, enum dcm_tier t, const struct record_buf *b)
+{
+	return item->tier[t].data && item->tier[t].len == b->len &&
+	       !memcmp(item->tier[t].data, b->data, b->len);
+}
+
+/* The compose tier that stands there: what is not read anew is taken over. */
+static void take_over_compose(const struct region_item *item, const struct publish_source *src,
+			      struct dcm_record *r)
+{
+	size_t len = item->tier[DCM_COMPOSE].len, room = len * 16 + 64;
+	uint8_t *copy = item->tier[DCM_COMPOSE].data ? arena_alloc(src->arena, len) : NULL;
+	uint8_t *at = arena_alloc(src->arena, room);
+	struct dcm_record old;
+
+	record_out_init(&old);
+	if (!copy || !at)
+		return;
+	memcpy(copy, item->tier[DCM_COMPOSE].data, len);
+	if (record_decode_tier(copy, len, DCM_COMPOSE, &old, false, &at, &room))
+		return;
+	if (!src->text_known)
+		r->compose_file_content = old.compose_file_content;
+	if (!r->compose_stack_containers.known)
+		r->compose_stack_containers = old.compose_stack_containers;
+}
+
+static void fill_compose(struct collector *c, struct container *ct, struct publish_source *src,
+			 const struct region_item *item)
+{
+	struct dcm_record *r = &src->decoded->rec;
+
+	r->compose_stack_containers = compose_stack(c, ct, src->arena);
+	if (src->text_known && src->text.s)
+		r->compose_file_content = redact_compose(
+			&c->rules, src->secrets, src->arena,
+			decode_utf8(src->arena, src->text.s, src->text.len));
+	if (item)
+		take_over_compose(item, src, r);
+}
+
+static int encode(struct collector *c, struct container *ct, struct publish_source *src,
+		  const struct region_item *item)
+{
+	struct dcm_record *r = &src->decoded->rec;
+	struct record_buf *b = c->buf;
+	double now = wall_now();
+	int rc;
+
+	if (isnan(ct->cached_at))
+		ct->cached_at = now;
+	r->cached_at = ct->cached_at;
+	r->last_updated = isnan(ct->last_updated) ? now : ct->last_updated;
+	rc = record_encode(r, DCM_STATUS, &b[DCM_STATUS]);
+	if (!rc)
+		rc = record_encode(r, DCM_CONFIG, &b[DCM_CONFIG]);
+	if (!rc)
+		rc = record_encode(r, DCM_COMPOSE, &b[DCM_COMPOSE]);
+	if (rc)
+		return rc;
+	if (!item || !same_bytes(item, DCM_STATUS, &b[DCM_STATUS]) ||
+	    !same_bytes(item, DCM_CONFIG, &b[DCM_CONFIG]) ||
+	    !same_bytes(item, DCM_COMPOSE, &b[DCM_COMPOSE])) {
+		ct->last_updated = r->last_updated = now;
+		rc = record_encode(r, DCM_STATUS, &b[DCM_STATUS]);
+	}
+	return rc;
+}
+
+static struct region_tier tier_of(const struct collector *c, enum dcm_tier t, double verified)
+{
+	return (struct region_tier){t, c->buf[t].data, (uint32_t)c->buf[t].len, verified};
+}
+
+/* Stats of a container that does not run are null, and known to be so; those of
+ * one that has just started are null until they are measured. */
+static bool null_stats(struct collector *c, struct container *ct, bool restarted)
+{
+	struct dcm_record none;
+
+	if (!c->host->stats || (ct->running && !restarted))
+		return false;
+	record_out_init(&none);
+	return !record_encode(&none, DCM_STATS, &c->buf[DCM_STATS]);
+}
+
+static void note_running(struct collector *c, struct container *ct, bool running)
+{
+	if (ct->published)
+		c->inventory.running += (unsigned)running - (unsigned)ct->running;
+	ct->running = running;
+	c->row_dirty = c->sums_dirty = true;
+}
+
+static void became_published(struct collector *c, struct container *ct)
+{
+	if (ct->published)
+		return;
+	ct->published = true;
+	c->inventory.published++;
+	c->inventory.running += ct->running;
+	c->row_dirty = true;
+}
+
+int publish_container(struct collector *c, struct container *ct, struct publish_source *src)
+{
+	struct dcm_record *r = &src->decoded->rec;
+	struct region_item item, *old = region_get(c->region, ct->id, &item) ? &item : NULL;
+	struct region_brief brief = {record_status_code(r->status),
+				     record_health_code(r->health_status), NAN, DCM_UNKNOWN};
+	uint64_t started = src->whole ? hash_str(r->started) : ct->started;
+	bool was_running = ct->running, restarted = src->decoded->running && started != ct->started;
+	bool renamed = !old || old->name.len != r->name.len ||
+		       memcmp(old->name.s, r->name.s ? r->name.s : "", r->name.len);
+	struct region_tier tiers[4];
+	size_t n = 0;
+	int rc;
+
+	if (!r->name.s) /* an entry needs one */
+		r->name = r->container_id;
+	note_running(c, ct, src->decoded->running);
+	ct->started = started;
+	compose_member(c, ct, r->compose_project, renamed);
+	fill_compose(c, ct, src, old);
+	rc = encode(c, ct, src, old);
+	if (!rc) {
+		tiers[n++] = tier_of(c, DCM_STATUS, src->verified);
+		/* of a list the config is not whole: it has no age */
+		if (src->whole || !ct->whole)
+			tiers[n++] = tier_of(c, DCM_CONFIG, src->whole ? src->verified : 0);
+		/* nor is compose verified while its files were not looked at */
+		tiers[n++] = tier_of(c, DCM_COMPOSE, src->whole && !src->text_known ? NAN : src->verified);
+		if (null_stats(c, ct, restarted))
+			tiers[n++] = tier_of(c, DCM_STATS, ct->running ? 0 : src->verified);
+		else if (old && ct->running) {
+			brief.cpu_percent = old->brief.cpu_percent;
+			brief.memory_usage = old->brief.memory_usage;
+		}
+		rc = region_put(c->region, ct->id, &r->name, &brief, tiers, n);
+	}
+	if (put_result(c, rc))
+		return PUBLISH_REFUSED;
+	became_published(c, ct);
+	ct->whole |= src->whole;
+	if (!ct->running)
+		sampler_drop(c, ct);
+	else if (restarted || !was_running)
+		sampler_want(c, ct);
+	return PUBLISH_OK;
+}
+
+void publish_verified(struct collector *c, struct container *ct, double verified)
+{
+	struct region_tier tiers[2] = {{DCM_STATUS, NULL, 0, verified},
+				       {DCM_STATS, NULL, 0, verified}};
+
+	put_result(c, region_put(c->region, ct->id, NULL, NULL, tiers,
+				 ct->running || !c->host->stats ? 1 : 2));
+}
+
+void publish_stats(struct collector *c, struct container *ct, const struct dcm_record *rec,
+		   double verified)
+{
+	struct region_item item;
+	struct region_brief brief;
+	struct region_tier tier;
+
+	if (!ct->published || !region_get(c->region, ct->id, &item))
+		return;
+	brief = item.brief;
+	brief.cpu_percent = rec->cpu_percent;
+	brief.memory_usage = rec->memory_usage;
+	if (put_result(c, record_encode(rec, DCM_STATS, &c->buf[DCM_STATS])))
+		return;
+	tier = tier_of(c, DCM_STATS, verified);
+	put_result(c, region_put(c->region, ct->id, NULL, &brief, &tier, 1));
+	c->row_dirty = c->sums_dirty = true;
+}
+
+void publish_stack(struct collector *c, struct container *ct, struct dcm_strs stack)
+{
+	struct arena a = {.max = ARENA_INSPECT};
+	struct region_item item;
+	struct dcm_record r;
+	struct region_tier tier;
+	size_t len, room;
+	uint8_t *copy, *at;
+
+	if (!region_get(c->region, ct->id, &item) || !item.tier[DCM_COMPOSE].data)
+		return;
+	len = item.tier[DCM_COMPOSE].len;
+	room = len * 16 + 64;
+	copy = arena_alloc(&a, len);
+	at = arena_alloc(&a, room);
+	record_out_init(&r);
+	if (copy && at) {
+		memcpy(copy, item.tier[DCM_COMPOSE].data, len);
+		if (!record_decode_tier(copy, len, DCM_COMPOSE, &r, false, &at, &room)) {
+			r.compose_stack_containers = stack;
+			if (!put_result(c, record_encode(&r, DCM_COMPOSE, &c->buf[DCM_COMPOSE]))) {
+				tier = tier_of(c, DCM_COMPOSE, NAN);
+				put_result(c, region_put(c->region, ct->id, NULL, NULL, &tier, 1));
+			}
+		}
+	}
+	arena_free(&a);
+}
+
+int publish_logs(struct collector *c, const uint8_t id[32], struct dcm_strs lines)
+{
+	struct dcm_record r;
+	struct region_tier tier;
+	int rc;
+
+	record_out_init(&r);
+	r.log_tail = lines;
+	rc = record_encode(&r, DCM_LOGS, &c->buf[DCM_LOGS]);
+	if (rc)
+		return rc;
+	tier = tier_of(c, DCM_LOGS, wall_now());
+	return put_result(c, region_put(c->region, id, NULL, NULL, &tier, 1));
+}
+
+void publish_removed(struct collector *c, const uint8_t id[32])
+{
+	region_remove(c->region, id);
+	c->row_dirty = c->sums_dirty = true;
+}
+
+/* ---- the host's row ------------------------------------------------------------------- */
+
+struct sums {
+	double cpu;
+	int64_t memory;
+	bool any;
+};
+
+static bool add_up(const struct region_item *item, void *arg)
+{
+	struct sums *s = arg;
+
+	if (!isnan(item->brief.cpu_percent))
+		s->cpu += item->brief.cpu_percent;
+	if (item->brief.memory_usage != DCM_UNKNOWN)
+		s->memory += item->brief.memory_usage;
+	s->any |= item->brief.memory_usage != DCM_UNKNOWN;
+	return true;
+}
+
+static struct dcm_str text(const char *s)
+{
+	return s && s[0] ? (struct dcm_str){s, (uint32_t)strlen(s)} : (struct dcm_str){NULL, 0};
+}
+
+static void fill_row(struct collector *c, struct dcm_host *h)
+{
+	struct session *se = &c->session;
+
+	*h = (struct dcm_host){
+		.state = se->state,
+		.error = text(se->error),
+		.engine_version = text(se->about.version),
+		.api_version = text(se->api),
+		.transport = text(transport_kind(&c->host->at)),
+		.cpus = se->about.cpus,
+		.memory_total = se->about.memory_total,
+		.os = text(se->about.os),
+		.kernel = text(se->about.kernel),
+		.clock_offset = se->clock_offset,
+		.containers = c->inventory.published,
+		.running = c->inventory.running,
+		.cpu_percent = c->cpu_percent,
+		.memory_usage = c->memory_usage,
+		.events = c->events,
+		.refreshes = c->refreshes,
+		.errors = c->errors,
+		.pid = getpid(),
+	};
+}
+
+static void put_row(struct collector *c)
+{
+	struct region_tier tiers[2];
+	struct dcm_host h;
+
+	if (c->sums_dirty) {
+		struct sums s = {0, 0, !c->inventory.running && c->host->stats};
+
+		region_each(c->region, add_up, &s);
+		c->cpu_percent = s.any ? s.cpu : NAN;
+		c->memory_usage = s.any ? s.memory : DCM_UNKNOWN;
+	}
+	fill_row(c, &h);
+	if (record_encode_host(&h, DCM_STATUS, &c->buf[DCM_STATUS]) ||
+	    record_encode_host(&h, DCM_STATS, &c->buf[DCM_STATS]))
+		return;
+	tiers[0] = tier_of(c, DCM_STATUS, c->listed);
+	tiers[1] = tier_of(c, DCM_STATS, wall_now());
+	if (!put_result(c, region_put_self(c->region, tiers, 2)))
+		c->row_dirty = c->sums_dirty = false;
+}
+
+/* ---- batches ---------------------------------------------------------------------------- */
+
+static void flush_now(struct collector *c)
+{
+	uint64_t one = 1;
+
+	event_del(c->flush);
+	c->flushed_at = mono_now();
+	compose_flush(c);
+	if (c->row_dirty)
+		put_row(c);
+	/* a full eventfd is a bell that is ringing already */
+	if (region_publish(c->region) && c->env->bell >= 0 &&
+	    write(c->env->bell, &one, sizeof(one)) < 0)
+		return;
+}
+
+void publish_flush(struct collector *c, bool at_once)
+{
+	if (at_once || mono_now() - c->flushed_at >= batch)
+		flush_now(c);
+	else if (!evtimer_pending(c->flush, NULL))
+		timer_set(c->flush, batch);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	flush_now(arg);
+}
+
+int publish_init(struct collector *c)
+{
+	c->listed = NAN;
+	c->cpu_percent = NAN;
+	c->memory_usage = DCM_UNKNOWN;
+	c->row_dirty = c->sums_dirty = true;
+	c->flush = evtimer_new(c->base, on_flush, c);
+	return c->flush ? 0 : -1;
+}
+
+void publish_free(struct collector *c)
+{
+	size_t t;
+
+	for (t = 0; t < DCM_TIERS; t++)
+		record_buf_free(&c->buf[t]);
+	if (c->flush)
+		event_free(c->flush);
+}

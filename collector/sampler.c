@@ -1,0 +1,319 @@
+/*
+ * sampler.c - one-shot stats of every running container.
+ *
+ * All are asked in one burst, since engines before v25 answer one-shots at a 1 s
+ * tick and so share it.  CPU usage is computed from this collector's own sample
+ * before; a container's second sample comes 1 s after its first.  When a burst
+ * takes longer than stats_update, the interval is stretched.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector_impl.h"
+
+enum { API_ONE_SHOT = 41 };
+static const double second_after = 1;	/* s */
+static const double settled_after = 5;	/* s: what has not answered by then is hanging */
+static const double too_close = 0.2;	/* s between samples: their difference is noise */
+
+static void pump(struct collector *c);
+
+bool sampler_idle(const struct collector *c)
+{
+	return !c->sampler.n_active && TAILQ_EMPTY(&c->sampler.queue);
+}
+
+static void enqueue(struct collector *c, struct container *ct)
+{
+	if (!ct->running || !ct->published || ct->sampling || ct->sample_queued)
+		return;
+	ct->sample_queued = true;
+	TAILQ_INSERT_TAIL(&c->sampler.queue, ct, sample_link);
+}
+
+static void unqueue(struct collector *c, struct container *ct)
+{
+	if (ct->sample_queued)
+		TAILQ_REMOVE(&c->sampler.queue, ct, sample_link);
+	ct->sample_queued = false;
+}
+
+/* ---- the end of a burst -------------------------------------------------------------- */
+
+static void stretch(struct collector *c, double took)
+{
+	struct sampler *s = &c->sampler;
+
+	if (!s->stretched) {
+		c->errors++;
+		log_event(LOG_LEVEL_WARN, "stats_stretched", c->host->id,
+			  LF_STR("error", "the engine is too slow for stats_update: raise it"),
+			  LF_NUM("seconds", took));
+	}
+	s->stretched = true;
+	timer_set(s->timer, took / 4); /* the engine has others to serve, too */
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector *c = arg;
+	struct sampler *s = &c->sampler;
+	double took = mono_now() - s->began_at;
+
+	(void)fd;
+	(void)what;
+	if (!sampler_idle(c))
+		return;
+	if (s->burst) {
+		s->burst = false;
+		s->failing = s->failed > 0;
+		log_event(LOG_LEVEL_DEBUG, "stats", c->host->id, LF_INT("containers", s->asked),
+			  LF_INT("failed", s->failed), LF_NUM("seconds", took));
+		if (s->overdue)
+			stretch(c, took);
+		else
+			s->stretched = false;
+		session_update(c);
+	}
+	c->row_dirty = true;
+	publish_flush(c, true);
+	collector_trim();
+	cycle_check(c);
+}
+
+static void left(struct collector *c)
+{
+	c->sampler.n_active--;
+	if (sampler_idle(c))
+		event_active(c->sampler.ended, 0, 0);
+}
+
+void sampler_drop(struct collector *c, struct container *ct)
+{
+	unqueue(c, ct);
+	ct->has_sample = false;
+	ct->second_sample_at = 0;
+	if (!ct->sampling)
+		return;
+	engine_cancel(ct->sampling);
+	ct->sampling = NULL;
+	pump(c);
+	left(c);
+}
+
+/* ---- one sample ------------------------------------------------------------------------ */
+
+static void second_sample(struct collector *c, struct container *ct)
+{
+	ct->second_sample_at = mono_now() + second_after;
+	if (!evtimer_pending(c->sampler.second, NULL))
+		timer_set(c->sampler.second, second_after);
+}
+
+/* Two samples that are nearly one give no usage: the value before stays. */
+static void keep_cpu(struct collector *c, struct container *ct, struct dcm_record *rec)
+{
+	struct region_item item;
+
+	if (region_get(c->region, ct->id, &item))
+		rec->cpu_percent = item.brief.cpu_percent;
+}
+
+static void take_sample(struct collector *c, struct container *ct, const struct stats_sample *now)
+{
+	struct stats_sample before = {
+		.usable = ct->has_sample,
+		.read = ct->sampled,
+		.cpu_total = ct->cpu_total,
+		.cpu_system = ct->cpu_system,
+		.online_cpus = now->online_cpus,
+	};
+	bool first = !ct->has_sample;
+	struct dcm_record rec;
+
+	record_out_init(&rec);
+	stats_to_record(first ? NULL : &before, now, &rec);
+	if (!now->usable) {
+		ct->has_sample = false;
+	} else if (!first && now->read - ct->sampled < too_close && now->read >= ct->sampled) {
+		keep_cpu(c, ct, &rec);
+	} else {
+		ct->has_sample = true;
+		ct->sampled = now->read;
+		ct->cpu_total = now->cpu_total;
+		ct->cpu_system = now->cpu_system;
+	}
+	publish_stats(c, ct, &rec, wall_now());
+	if (first && now->usable && isnan(rec.cpu_percent))
+		second_sample(c, ct);
+}
+
+static void on_stats(void *arg, const struct engine_reply *r)
+{
+	struct container *ct = arg;
+	struct collector *c = ct->collector;
+	struct sampler *s = &c->sampler;
+	struct stats_sample now;
+	char error[DECODE_ERR];
+
+	ct->sampling = NULL;
+	snprintf(error, sizeof(error), "%.250s", r->error);
+	if (!r->failure && !decode_stats(r->body, r->len, &now, error)) {
+		take_sample(c, ct, &now);
+	} else if (r->status != 404 && r->status != 409) { /* those: it just went */
+		c->errors++;
+		s->failed++;
+		snprintf(s->error, sizeof(s->error), "stats failed: %.230s", error);
+		if (r->failure && r->failure != ENGINE_STATUS)
+			session_suspect(c);
+	}
+	publish_flush(c, false);
+	pump(c);
+	left(c);
+}
+
+static bool ask(struct collector *c, struct container *ct)
+{
+	char path[160], hex[65];
+	bool one_shot = c->session.api_minor >= API_ONE_SHOT;
+
+	id_hex(ct->id, hex);
+	session_path(c, path, sizeof(path), "/containers/%s/stats?stream=0%s", hex,
+		     one_shot ? "&one-shot=1" : "");
+		ct->sampling = engine_get(c->session.engine, path, ENGINE_STATS_MAX, on_stats, ct);
+	if (!ct->sampling)
+		return false;
+	c->sampler.n_active++;
+	c->sampler.asked++;
+	return true;
+}
+
+static void pump(struct collector *c)
+{
+	struct sampler *s = &c->sampler;
+	struct container *ct;
+
+	if (!c->session.engine)
+		return;
+	while (s->n_active < s->limit && (ct = TAILQ_FIRST(&s->queue))) {
+		unqueue(c, ct);
+		if (!ask(c, ct))
+			s->failed++;
+	}
+}
+
+void sampler_want(struct collector *c, struct container *ct)
+{
+	if (!c->host->stats)
+		return;
+	ct->has_sample = false;
+	ct->second_sample_at = 0;
+	enqueue(c, ct);
+	pump(c);
+}
+
+/* ---- when ------------------------------------------------------------------------------ */
+
+static void enqueue_each(struct collector *c, struct container *ct, void *arg)
+{
+	(void)arg;
+	enqueue(c, ct);
+}
+
+void sampler_burst(struct collector *c)
+{
+	struct sampler *s = &c->sampler;
+
+	if (!c->host->stats || !c->session.live)
+		return;
+	s->burst = true;
+	s->overdue = false;
+	s->began_at = mono_now();
+	s->asked = s->failed = 0;
+	timer_set(s->timer, c->cache->stats_update);
+	inventory_each(c, enqueue_each, NULL);
+	pump(c);
+	if (sampler_idle(c))
+		event_active(s->ended, 0, 0);
+}
+
+/* A few that hang do not keep the others from their next burst; an engine that
+ * has not got through the last one does. */
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector *c = arg;
+	struct sampler *s = &c->sampler;
+
+	(void)fd;
+	(void)what;
+	if (s->burst && (!TAILQ_EMPTY(&s->queue) || s->n_active > s->limit / 2))
+		s->overdue = true;
+	else
+		sampler_burst(c);
+}
+
+bool sampler_settled(const struct collector *c)
+{
+	return sampler_idle(c) || (TAILQ_EMPTY(&c->sampler.queue) &&
+				   mono_now() - c->sampler.began_at > settled_after);
+}
+
+static void enqueue_second(struct collector *c, struct container *ct, void *arg)
+{
+	double *next = arg, now = mono_now();
+
+	if (ct->second_sample_at <= 0)
+		return;
+	if (ct->second_sample_at > now + 0.02) {
+		*next = fmin(*next, ct->second_sample_at - now);
+		return;
+	}
+	ct->second_sample_at = 0;
+	enqueue(c, ct);
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector *c = arg;
+	double next = INFINITY;
+
+	(void)fd;
+	(void)what;
+	inventory_each(c, enqueue_second, &next);
+	if (!isinf(next))
+		timer_set(c->sampler.second, next);
+	pump(c);
+}
+
+static void stop_one(struct collector *c, struct container *ct, void *arg)
+{
+	(void)arg;
+	sampler_drop(c, ct);
+}
+
+void sampler_stop(struct collector *c)
+{
+	struct sampler *s = &c->sampler;
+	unsigned limit = s->limit;
+
+	s->limit = 0; /* so that no drop starts another */
+	inventory_each(c, stop_one, NULL);
+	s->limit = limit;
+	s->burst = s->failing = false;
+	if (s->timer)
+		event_del(s->timer);
+}
+
+int sampler_init(struct collector *c)
+{
+	struct sampler *s = &c->sampler;
+
+	TAILQ_INIT(&s->queue);
+	s->limit = c->cache->stats_concurrency ? c->cache->stats_concurrency : STATS_AUTO;
+	s->timer = evtimer_new(c->base, on_timer, c);
+	s->second = evtimer_new(c->base, on_second, c);
+	s->ended = event_new(c->base, -1, 0, on_ended, c);
+	return s->timer && s->second && s->ended ? 0 : -1;
+}

@@ -1,0 +1,427 @@
+/*
+ * session.c - the way to one engine: connect, negotiate, subscribe, list; the
+ * host's state; and trying again.
+ *
+ * A handshake is  transport -> /_ping -> /version -> /info -> /events -> list.
+ * It runs at start, after a host was lost, and (on the same connections, while
+ * everything else goes on) when the event stream ended.  A lost host is tried
+ * again after 0.1 s, doubling to 3 s, with jitter.  What fails is judged by one
+ * question, "does a ping on a new connection get an answer?": only where it does
+ * not, the host is offline.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector_impl.h"
+
+enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
+static const double backoff_first = 0.1, backoff_most = 3;
+static const double ping_after = 10; /* s of silence */
+
+static void on_ping(void *arg, const struct engine_reply *r);
+static void on_version(void *arg, const struct engine_reply *r);
+static void on_info(void *arg, const struct engine_reply *r);
+
+bool session_path(const struct collector *c, char *buf, size_t len, const char *fmt, ...)
+{
+	va_list ap;
+	int n = snprintf(buf, len, "/v%s", c->session.api), m;
+
+	va_start(ap, fmt);
+	m = vsnprintf(buf + n, len - (size_t)n, fmt, ap);
+	va_end(ap);
+	return m >= 0 && (size_t)(n + m) < len;
+}
+
+/* ---- state --------------------------------------------------------------------- */
+
+static void log_state(struct collector *c, enum dcm_host_state s)
+{
+	struct session *se = &c->session;
+
+	switch (s) {
+	case DCM_ONLINE:
+		log_event(LOG_LEVEL_INFO, "host_online", c->host->id,
+			  LF_STR("engine", se->about.version), LF_STR("api", se->api),
+			  LF_STR("transport", se->ops->name),
+			  LF_INT("containers", c->inventory.published));
+		break;
+	case DCM_DEGRADED:
+		log_event(LOG_LEVEL_WARN, "host_degraded", c->host->id, LF_STR("error", se->error));
+		break;
+	case DCM_OFFLINE:
+		log_event(LOG_LEVEL_WARN, "host_offline", c->host->id, LF_STR("error", se->error));
+		break;
+	default:
+		break;
+	}
+}
+
+static void set_state(struct collector *c, enum dcm_host_state s, const char *error)
+{
+	struct session *se = &c->session;
+	bool changed = s != se->state;
+
+	if (!changed && !strcmp(se->error, error))
+		return;
+	se->state = s;
+	snprintf(se->error, sizeof(se->error), "%s", error);
+	if (changed)
+		log_state(c, s);
+	c->row_dirty = true;
+	publish_flush(c, true);
+}
+
+/* While connected: what, if anything, keeps the host from being online. */
+void session_update(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	if (!se->live)
+		return; /* starting or offline until a list came */
+	if (se->list_error[0])
+		set_state(c, DCM_DEGRADED, se->list_error);
+	else if (c->watch.short_lives >= 2)
+		set_state(c, DCM_DEGRADED, c->watch.error);
+	else if (c->full)
+		set_state(c, DCM_DEGRADED, "memory is full: raise cache.shard_limit, or make "
+			  "room in /dev/shm");
+	else if (c->inventory.failing)
+		set_state(c, DCM_DEGRADED, c->inspector.error);
+	else if (c->sampler.failing)
+		set_state(c, DCM_DEGRADED, c->sampler.error);
+	else if (c->watch.open)
+		set_state(c, DCM_ONLINE, "");
+}
+
+/* ---- ends ------------------------------------------------------------------------ */
+
+static void disconnect(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	watch_close(c);
+	inspect_stop(c);
+	sampler_stop(c);
+	event_del(se->subscribe_limit);
+	se->step = se->ping = NULL;
+	engine_close(&se->engine);
+	if (se->transport)
+		se->ops->close(se->transport);
+	se->transport = NULL;
+	compose_reset(c);
+	se->phase = PHASE_DOWN;
+	se->live = false;
+}
+
+static void failed(struct collector *c, const char *error)
+{
+	struct session *se = &c->session;
+	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
+	char why[256];
+	double wait;
+
+	snprintf(why, sizeof(why), "%s", error);
+	c->errors++;
+	ask_stop(c);
+	disconnect(c);
+	m.containers = c->inventory.published;
+	m.seconds = mono_now() - se->attempt_at;
+	cycle_stop(c, why);
+	set_state(c, DCM_OFFLINE, why);
+	c->row_dirty = true;
+	publish_flush(c, true);
+	collector_say(c, &m);
+	ask_attempt_failed(c, why);
+	wait = se->backoff * (0.8 + 0.4 * drand48());
+	se->backoff = fmin(se->backoff * 2, backoff_most);
+	timer_set(se->retry, wait);
+	collector_trim();
+}
+
+/* ---- handshake --------------------------------------------------------------------- */
+
+static struct engine_request *get(struct collector *c, const char *path, engine_done *done)
+{
+	return engine_get(c->session.engine, path, ENGINE_SMALL_MAX, done, c);
+}
+
+static void shake(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	se->phase = PHASE_PING;
+	se->step = engine_get_headers(se->engine, "/_ping", on_ping, c);
+	if (!se->step)
+		failed(c, "no memory to ask the engine");
+}
+
+static void on_ping(void *arg, const struct engine_reply *r)
+{
+	struct collector *c = arg;
+	struct session *se = &c->session;
+
+	se->step = NULL;
+	if (r->failure) {
+		failed(c, r->error);
+		return;
+	}
+	snprintf(se->about.api_version, sizeof(se->about.api_version), "%s", r->api_version);
+	se->clock_offset = isnan(r->date) ? NAN : r->date + 0.5 - wall_now();
+	se->phase = PHASE_VERSION;
+	se->step = get(c, "/version", on_version);
+	if (!se->step)
+		failed(c, "no memory to ask the engine");
+}
+
+/* Chooses the version to speak; false with the sentence where there is none. */
+static bool negotiate(struct session *se, char *error, size_t len)
+{
+	unsigned major = 0, minor = 0, least_major = 0, least = 0;
+
+	sscanf(se->about.min_api_version, "%u.%u", &least_major, &least);
+	if (sscanf(se->about.api_version, "%u.%u", &major, &minor) != 2 || major != API_MAJOR) {
+		snprintf(error, len, "%.150s does not say which API version it speaks: is it a "
+			 "Docker engine?", se->where);
+		return false;
+	}
+	if (minor < API_OLDEST) {
+		snprintf(error, len, "the engine speaks API %s, and dcm needs 1.%d: update the engine",
+			 se->about.api_version, API_OLDEST);
+		return false;
+	}
+	if (least_major == API_MAJOR && least > API_NEWEST) {
+		snprintf(error, len, "the engine wants API %s, and this dcm speaks up to 1.%d: update "
+			 "dcm", se->about.min_api_version, API_NEWEST);
+		return false;
+	}
+	se->api_minor = minor < API_NEWEST ? minor : API_NEWEST;
+	snprintf(se->api, sizeof(se->api), "1.%u", se->api_minor % 1000);
+	return true;
+}
+
+static void on_version(void *arg, const struct engine_reply *r)
+{
+	struct collector *c = arg;
+	struct session *se = &c->session;
+	char error[DECODE_ERR], path[64], header[16];
+
+	se->step = NULL;
+	if (r->failure) {
+		failed(c, r->error);
+		return;
+	}
+	memcpy(header, se->about.api_version, sizeof(header));
+	if (decode_version(r->body, r->len, &se->about, error)) {
+		failed(c, error);
+		return;
+	}
+	if (!se->about.api_version[0])
+		memcpy(se->about.api_version, header, sizeof(header));
+	if (!negotiate(se, error, sizeof(error))) {
+		failed(c, error);
+		return;
+	}
+	se->phase = PHASE_INFO;
+	se->asked_wall = wall_now();
+	session_path(c, path, sizeof(path), "/info");
+	se->step = get(c, path, on_info);
+	if (!se->step)
+		failed(c, "no memory to ask the engine");
+}
+
+static void on_info(void *arg, const struct engine_reply *r)
+{
+	struct collector *c = arg;
+	struct session *se = &c->session;
+	char error[DECODE_ERR];
+
+	se->step = NULL;
+	if (r->failure && r->failure != ENGINE_STATUS) {
+		failed(c, r->error);
+		return;
+	}
+	/* an engine whose /info fails is still good for everything else */
+	if (r->failure || decode_info(r->body, r->len, &se->about, error))
+		c->errors++;
+	else if (!isnan(se->about.system_time))
+		se->clock_offset = se->about.system_time - (se->asked_wall + wall_now()) / 2;
+	se->phase = PHASE_SUBSCRIBE;
+	c->row_dirty = true;
+	if (watch_open(c)) {
+		failed(c, "no memory to ask the engine");
+		return;
+	}
+	/* some engines send the stream's header with its first event only */
+	timer_set(se->subscribe_limit, 1);
+}
+
+/* The stream is there, or will not come: the list need not wait any longer. */
+static void subscribed(struct collector *c)
+{
+	event_del(c->session.subscribe_limit);
+	if (c->session.phase != PHASE_SUBSCRIBE)
+		return;
+	c->session.phase = PHASE_UP;
+	cycle_want(c, !c->session.live, ask_waiting(c));
+}
+
+static void on_subscribed(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	subscribed(arg);
+}
+
+static void on_transport(void *arg, const char *error)
+{
+	struct collector *c = arg;
+	struct session *se = &c->session;
+
+	if (error) {
+		failed(c, error);
+		return;
+	}
+	se->engine = engine_open(c->base, se->ops, se->transport, se->where,
+				 c->cache->connect_timeout, c->cache->request_timeout);
+	if (!se->engine)
+		failed(c, "no memory for the engine's client");
+	else
+		shake(c);
+}
+
+static void attempt(struct collector *c)
+{
+	struct session *se = &c->session;
+	const char *why = NULL;
+
+	event_del(se->retry);
+	se->attempt_at = mono_now();
+	se->about = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN,
+					  .system_time = NAN};
+	se->ops = transport_for(&c->host->at, &why);
+	if (!se->ops) {
+		failed(c, why);
+		return;
+	}
+	se->phase = PHASE_OPEN;
+	se->transport = se->ops->open(c->base, &c->host->at, c->cache->connect_timeout,
+				      on_transport, c);
+	if (!se->transport)
+		failed(c, "no memory for the way to the engine");
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->session.phase == PHASE_DOWN)
+		attempt(c);
+	else if (c->session.phase == PHASE_UP && !c->watch.stream)
+		shake(c);
+}
+
+void session_connect_now(struct collector *c)
+{
+	if (c->session.phase == PHASE_DOWN)
+		attempt(c);
+}
+
+/* ---- while it runs -------------------------------------------------------------------- */
+
+void session_listed(struct collector *c, const char *error)
+{
+	struct session *se = &c->session;
+	bool first = !se->live;
+
+	if (error && first) {
+		failed(c, error);
+		return;
+	}
+	snprintf(se->list_error, sizeof(se->list_error), "%s", error ? error : "");
+	if (!error) {
+		se->live = true;
+		se->backoff = backoff_first;
+	}
+	if (first)
+		sampler_burst(c);
+	session_update(c);
+}
+
+void session_stream_lost(struct collector *c, const char *error)
+{
+	struct session *se = &c->session;
+
+	log_event(LOG_LEVEL_DEBUG, "stream_lost", c->host->id, LF_STR("error", error));
+	subscribed(c); /* an engine without events is still listed: degraded */
+	session_update(c);
+	/* at once the first time; a stream that keeps ending is asked for less often */
+	if (c->watch.short_lives < 2) {
+		shake(c);
+		return;
+	}
+	timer_set(se->retry, se->backoff * (0.8 + 0.4 * drand48()));
+	se->backoff = fmin(se->backoff * 2, backoff_most);
+}
+
+static void on_probe(void *arg, const struct engine_reply *r)
+{
+	struct collector *c = arg;
+
+	c->session.ping = NULL;
+	if (r->failure && r->failure != ENGINE_STATUS)
+		failed(c, r->error);
+}
+
+void session_suspect(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	if (!se->engine || se->ping || se->phase < PHASE_SUBSCRIBE)
+		return; /* a handshake finds out by itself */
+	se->ping = engine_get_headers(se->engine, "/_ping", on_probe, c);
+}
+
+void session_tick(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	if (se->engine && mono_now() - engine_last_answer(se->engine) > ping_after)
+		session_suspect(c);
+	watch_tick(c);
+}
+
+int session_open(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	se->state = DCM_STARTING;
+	se->backoff = backoff_first;
+	se->clock_offset = NAN;
+	transport_where(&c->host->at, se->where, sizeof(se->where));
+	se->retry = evtimer_new(c->base, on_retry, c);
+	se->subscribe_limit = evtimer_new(c->base, on_subscribed, c);
+	if (!se->retry || !se->subscribe_limit)
+		return -1;
+	srand48((long)(wall_now() * 1e6) ^ (long)hash_str((struct dcm_str){
+					       c->host->id, (uint32_t)strlen(c->host->id)}));
+	attempt(c);
+	return 0;
+}
+
+void session_close(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	if (se->retry && se->subscribe_limit)
+		disconnect(c);
+	if (se->retry)
+		event_free(se->retry);
+	if (se->subscribe_limit)
+		event_free(se->subscribe_limit);
+}

@@ -1,0 +1,51 @@
+/* transport.c - which transport an endpoint takes, and what it is called. */
+#include "transport.h"
+
+#include <stdio.h>
+
+const struct transport_ops *transport_for(const struct endpoint *at, const char **why)
+{
+	switch (at->kind) {
+	case ENDPOINT_UNIX:
+		return &transport_unix;
+	case ENDPOINT_TCP:
+		return &transport_tcp;
+	case ENDPOINT_TLS:
+		return &transport_tls;
+	case ENDPOINT_SSH:
+		break;
+	}
+	*why = "ssh is not built into this dcmd: reach the engine by unix://, tcp:// or https://";
+	return NULL;
+}
+
+const char *transport_kind(const struct endpoint *at)
+{
+	const char *why;
+	const struct transport_ops *ops = transport_for(at, &why);
+
+	if (ops)
+		return ops->name;
+	return at->backend == SSH_OPENSSH ? "ssh/openssh" : "ssh/libssh2";
+}
+
+void transport_where(const struct endpoint *at, char *buf, size_t len)
+{
+	const char *host = at->hostname ? at->hostname : "?";
+
+	switch (at->kind) {
+	case ENDPOINT_UNIX:
+		snprintf(buf, len, "unix://%s", at->path ? at->path : "?");
+		break;
+	case ENDPOINT_TCP:
+		snprintf(buf, len, "tcp://%s:%u", host, at->port ? at->port : 2375);
+		break;
+	case ENDPOINT_TLS:
+		snprintf(buf, len, "https://%s:%u", host, at->port ? at->port : 2376);
+		break;
+	case ENDPOINT_SSH:
+		snprintf(buf, len, "ssh://%s%s%s:%u", at->user ? at->user : "",
+			 at->user ? "@" : "", host, at->port ? at->port : 22);
+		break;
+	}
+}
