@@ -1,0 +1,120 @@
+/* cmd_hosts.c - what is known of the hosts and of the cache itself. */
+#include <math.h>
+#include <string.h>
+
+#include "client.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+
+int host_exists(struct client *c, const char *host)
+{
+	struct dcm_hosts hosts = {0};
+	struct dcm_text ids = {0};
+	int rc = dcm_hosts_read(c->d, &hosts), status = EXIT_NOTFOUND;
+	size_t i;
+
+	for (i = 0; !rc && i < hosts.n; i++) {
+		if (str_is(hosts.v[i].id, host))
+			status = EXIT_OK;
+		if (i < 20)
+			text_printf(&ids, "%s%.*s", i ? ", " : "", (int)hosts.v[i].id.len,
+				    hosts.v[i].id.s);
+	}
+	if (rc)
+		status = fail_rc(c, rc);
+	else if (status && !hosts.n)
+		fail(status, "no host '%s': none is configured; add it to hosts.yml and reload "
+		     "dcmd", host);
+	else if (status)
+		fail(status, "no host '%s': the hosts are %s%s", host, ids.s,
+		     hosts.n > 20 ? ", … (see dcm-client hosts)" : "");
+	dcm_text_free(&ids);
+	dcm_hosts_free(&hosts);
+	return status;
+}
+
+int cmd_hosts(struct client *c)
+{
+	struct dcm_hosts hosts = {0};
+	int rc = dcm_hosts_read(c->d, &hosts);
+	size_t i;
+
+	if (rc)
+		return fail_rc(c, rc);
+	output_begin(&c->out, &host_rows, SHAPE_LIST);
+	for (i = 0; i < hosts.n; i++)
+		output_row(&c->out, &hosts.v[i]);
+	dcm_hosts_free(&hosts);
+	return output_end(&c->out);
+}
+
+/* ---- stats ------------------------------------------------------------- */
+
+struct stats {
+	int64_t hosts_cached, total_containers;
+	struct dcm_text cache_ages; /* {host: seconds} */
+	double update_interval, cache_ttl;
+	int64_t memory_held, memory_used, events, refreshes, errors, restarts;
+};
+
+#define S(m) PROP(struct stats, m)
+#define S_IN(m, unit) PROP_IN(struct stats, m, unit)
+
+static const struct prop stats_props[] = {
+	S(hosts_cached), S(total_containers), S(cache_ages), S(update_interval), S(cache_ttl),
+	S_IN(memory_held, U_BYTES), S_IN(memory_used, U_BYTES), S(events), S(refreshes),
+	S(errors), S(restarts),
+};
+const struct rows stats_rows = {stats_props, COUNT(stats_props), NULL, 0};
+
+static void count(int64_t *sum, int64_t v)
+{
+	if (v != DCM_UNKNOWN)
+		*sum += v;
+}
+
+static void stats_of_host(struct stats *s, const struct dcm_host *h)
+{
+	count(&s->total_containers, h->containers);
+	count(&s->memory_held, h->memory_held);
+	count(&s->memory_used, h->memory_used);
+	count(&s->events, h->events);
+	count(&s->refreshes, h->refreshes);
+	count(&s->errors, h->errors);
+	count(&s->restarts, h->restarts);
+	if (h->state == DCM_DISABLED)
+		return;
+	if (isfinite(h->age))
+		s->hosts_cached++;
+	text_puts(&s->cache_ages, s->cache_ages.len > 1 ? "," : "");
+	dcm_json_str(&s->cache_ages, h->id);
+	text_putc(&s->cache_ages, ':');
+	text_number(&s->cache_ages, h->age);
+}
+
+int cmd_stats(struct client *c)
+{
+	struct dcm_hosts hosts = {0};
+	struct dcm_info info;
+	struct stats s = {0};
+	int rc = dcm_info_read(c->d, &info), status;
+	size_t i;
+
+	if (!rc)
+		rc = dcm_hosts_read(c->d, &hosts);
+	if (rc)
+		return fail_rc(c, rc);
+	s.update_interval = info.status_update;
+	s.cache_ttl = info.ttl[DCM_STATUS];
+	count(&s.restarts, info.broker_restarts);
+	text_putc(&s.cache_ages, '{');
+	for (i = 0; i < hosts.n; i++)
+		stats_of_host(&s, &hosts.v[i]);
+	text_putc(&s.cache_ages, '}');
+	output_begin(&c->out, &stats_rows, SHAPE_ONE);
+	output_row(&c->out, &s);
+	status = output_end(&c->out);
+	dcm_text_free(&s.cache_ages);
+	dcm_hosts_free(&hosts);
+	return status;
+}

@@ -1,0 +1,358 @@
+/*
+ * main.c - dcm-client: options, the table of commands, dispatch.
+ *
+ * Options may stand before, between and behind the command and its arguments;
+ * "--" ends them.  Everything that can be wrong with them is told before
+ * anything is asked.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "filter.h"
+
+enum { N_MOST = 1000000, MANY = 1 << 20 };
+
+struct command {
+	const char *name;
+	int (*run)(struct client *c);
+	const struct rows *rows;
+	unsigned options;   /* OPT_* that it takes */
+	int least, most;    /* arguments */
+	bool opens;	    /* by itself */
+	const char *synopsis, *help;
+};
+
+static const struct command commands[] = {
+	{"hosts", cmd_hosts, &host_rows, 0, 0, 0, false, "", "a row a host: state, age, engine, load"},
+	{"ps", cmd_ps, &record_rows, OPT_FILTER | OPT_QUIET | OPT_REFRESH, 0, 1, false,
+	 "[HOST] [--filter K=V]... [-q] [--refresh]", "the containers of one host, or of all"},
+	{"get", cmd_get, &record_rows, OPT_REFRESH, 2, 2, false, "HOST CONTAINER [--refresh]",
+	 "one record, by id, id prefix or name"},
+	{"stack", cmd_stack, &record_rows, OPT_REFRESH, 1, 1, false, "PROJECT [--refresh]",
+	 "the members of a compose stack, on all hosts"},
+	{"label", cmd_label, &record_rows, OPT_REFRESH, 1, 1, false, "KEY[=VALUE] [--refresh]",
+	 "by label"},
+	{"search", cmd_search, &record_rows, OPT_REFRESH, 1, 1, false, "TEXT [--refresh]",
+	 "by part of the name or image, or prefix of the id"},
+	{"top", cmd_top, &record_rows, OPT_N, 0, 0, false, "[-n N]",
+	 "the N (10) that use most CPU, and most memory"},
+	{"mounts", cmd_mounts, &record_rows, 0, 1, 1, false, "PATH",
+	 "with a bind or volume at PATH or below it"},
+	{"network", cmd_network, &record_rows, 0, 1, 1, false, "NAME", "by network"},
+	{"status", cmd_status, &record_rows, 0, 1, 1, false, "STATUS", "by status: " FILTER_STATUSES},
+	{"health", cmd_health, &record_rows, 0, 0, 0, false, "",
+	 "healthy, unhealthy, starting, without a check"},
+	{"discover", cmd_discover, &discover_rows, 0, 0, 1, false, "[HOST]",
+	 "compose projects, compose paths, data paths of hosts"},
+	{"stats", cmd_stats, &stats_rows, 0, 0, 0, false, "", "figures of the cache itself"},
+	{"logs", cmd_logs, &logs_rows, OPT_N, 2, 2, false, "HOST CONTAINER [-n N]",
+	 "the last N (100) lines of its log, fetched now"},
+	{"refresh", cmd_refresh, &outcome_rows, OPT_ALL, 0, MANY, false, "HOST...|--all",
+	 "read hosts anew; returns when the memory shows it"},
+	{"forget", cmd_forget, &outcome_rows, 0, 1, 1, false, "HOST",
+	 "drop what is cached of a host; it fills again"},
+	{"watch", cmd_watch, &change_rows, OPT_FILTER, 0, 0, false, "[--filter K=V]...",
+	 "a line a change, until interrupted"},
+	{"doctor", cmd_doctor, &check_rows, 0, 0, 0, true, "",
+	 "what is wrong with dcm here, and the mend"},
+};
+enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
+
+/* ---- help -------------------------------------------------------------- */
+
+static void options_help(struct dcm_text *t)
+{
+	text_puts(t, "\nOptions, anywhere on the line:\n"
+		     "  --instance NAME    the instance (default: $DCM_INSTANCE, else \"default\")\n"
+		     "  --runtime-dir DIR  where its broker listens (default: your own, then "
+		     "/run/dcm)\n"
+		     "  --json             one JSON document\n"
+		     "  --format FMT       table, json, or a text with {field}, \\t, \\n\n"
+		     "  --filter K=V, -f   as docker ps --filter, and host, project, service\n"
+		     "  --refresh          ask the engines first; --strict: exit 4 where one "
+		     "cannot be asked\n"
+		     "  -q, --quiet        ids only\n"
+		     "  -n N               how many\n"
+		     "  --help, --version\n"
+		     "\nExit status: 0 answered, 1 no such container or host, 2 usage, 3 dcm is not "
+		     "running\nor not readable, 4 partial or not fresh though demanded, 5 anything "
+		     "else.\n");
+}
+
+static int help(struct client *c, const struct command *only)
+{
+	struct dcm_text *t = &c->out.text;
+	const struct command *k;
+
+	if (only) {
+		text_printf(t, "Usage: dcm-client [options] %s %s\n\n%s.\n", only->name,
+			    only->synopsis, only->help);
+	} else {
+		text_puts(t, "Usage: dcm-client [--instance NAME] [--runtime-dir DIR] "
+			     "[--json|--format FMT] COMMAND ...\n\n"
+			     "Asks dcm about the containers of all its Docker hosts.\n\n"
+			     "Commands:\n");
+		for (k = commands; k < commands + COMMANDS; k++) {
+			size_t n = strlen(k->name) + 1 + strlen(k->synopsis);
+
+			text_printf(t, "  %s %s", k->name, k->synopsis);
+			text_pad(t, n < 28 ? 28 - n : 2);
+			text_printf(t, "%s\n", k->help);
+		}
+	}
+	options_help(t);
+	output_flush(&c->out);
+	return c->out.error ? EXIT_OTHER : EXIT_OK;
+}
+
+static int version(struct client *c)
+{
+	text_puts(&c->out.text, "dcm-client " DCM_VERSION "\n");
+	output_flush(&c->out);
+	return c->out.error ? EXIT_OTHER : EXIT_OK;
+}
+
+/* ---- options ----------------------------------------------------------- */
+
+enum { O_INSTANCE = 256, O_RUNTIME_DIR, O_JSON, O_FORMAT, O_REFRESH, O_STRICT, O_ALL, O_HELP, O_VERSION };
+
+static const struct option long_options[] = {
+	{"instance", required_argument, NULL, O_INSTANCE},
+	{"runtime-dir", required_argument, NULL, O_RUNTIME_DIR},
+	{"json", no_argument, NULL, O_JSON},
+	{"format", required_argument, NULL, O_FORMAT},
+	{"filter", required_argument, NULL, 'f'},
+	{"quiet", no_argument, NULL, 'q'},
+	{"refresh", no_argument, NULL, O_REFRESH},
+	{"strict", no_argument, NULL, O_STRICT},
+	{"all", no_argument, NULL, O_ALL},
+	{"help", no_argument, NULL, O_HELP},
+	{"version", no_argument, NULL, O_VERSION},
+	{0},
+};
+
+static const struct {
+	unsigned option;
+	const char *name;
+} option_names[] = {{OPT_QUIET, "-q"},	   {OPT_FILTER, "--filter"}, {OPT_REFRESH, "--refresh"},
+		    {OPT_N, "-n"},	   {OPT_ALL, "--all"}};
+
+static int take_filter(struct options *o, const char *arg)
+{
+	struct dcm_text why = {0};
+	const char *note;
+	int status = EXIT_OK;
+
+	o->given |= OPT_FILTER;
+	if (!filter_add(&o->filter, arg, &note, &why))
+		status = fail(EXIT_USAGE, "%s", why.s);
+	else if (note)
+		warn("%s", note);
+	dcm_text_free(&why);
+	return status;
+}
+
+static int take_n(struct options *o, const char *arg)
+{
+	char *end;
+
+	o->given |= OPT_N;
+	errno = 0;
+	o->n = strtol(arg, &end, 10);
+	if (errno || end == arg || *end || o->n < 1 || o->n > N_MOST)
+		return fail(EXIT_USAGE, "-n takes no '%s': expected a number from 1 to %d", arg,
+			    N_MOST);
+	return EXIT_OK;
+}
+
+/* One option; -1: go on, else end with this status. */
+static int take(struct client *c, int opt, const char *arg)
+{
+	struct options *o = &c->o;
+	int status;
+
+	switch (opt) {
+	case O_INSTANCE:
+		o->instance = arg;
+		break;
+	case O_RUNTIME_DIR:
+		o->runtime_dir = arg;
+		break;
+	case O_JSON:
+		o->json = true;
+		break;
+	case O_FORMAT:
+		o->format = arg;
+		break;
+	case 'f':
+		status = take_filter(o, arg);
+		return status ? status : -1;
+	case 'n':
+		status = take_n(o, arg);
+		return status ? status : -1;
+	case 'q':
+		o->quiet = true;
+		o->given |= OPT_QUIET;
+		break;
+	case O_REFRESH:
+	case O_STRICT:
+		o->refresh |= opt == O_REFRESH;
+		o->strict |= opt == O_STRICT;
+		o->given |= OPT_REFRESH;
+		break;
+	case O_ALL:
+		o->all = true;
+		o->given |= OPT_ALL;
+		break;
+	case O_VERSION:
+		return version(c);
+	}
+	return -1;
+}
+
+static int bad_option(int opt, char **argv)
+{
+	const char *word = optind > 0 ? argv[optind - 1] : "";
+
+	if (opt == ':')
+		return fail(EXIT_USAGE, "option '%s' needs a value: see dcm-client --help", word);
+	if (optopt && optopt < 256)
+		return fail(EXIT_USAGE, "no option '-%c': see dcm-client --help", optopt);
+	return fail(EXIT_USAGE, "no option '%s', or it takes no value, or may mean several: see "
+		    "dcm-client --help", word);
+}
+
+/* Fills c->o; words other than options go to o.args, in order.  -1: go on. */
+static int parse(struct client *c, int argc, char **argv, bool *wants_help)
+{
+	int opt, status;
+
+	c->o.args = calloc((size_t)argc + 1, sizeof(*c->o.args));
+	if (!c->o.args)
+		return fail(EXIT_OTHER, "out of memory: free some");
+	opterr = 0;
+	/* '-': words come in order, as option 1; no POSIXLY_CORRECT changes that. */
+	while ((opt = getopt_long(argc, argv, "-:f:qn:h", long_options, NULL)) != -1) {
+		if (opt == 1)
+			c->o.args[c->o.n_args++] = optarg;
+		else if (opt == '?' || opt == ':')
+			return bad_option(opt, argv);
+		else if (opt == O_HELP || opt == 'h')
+			*wants_help = true;
+		else if ((status = take(c, opt, optarg)) >= 0)
+			return status;
+	}
+	while (optind < argc)
+		c->o.args[c->o.n_args++] = argv[optind++];
+	return -1;
+}
+
+/* ---- dispatch ---------------------------------------------------------- */
+
+static const struct command *command_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int check_usage(const struct command *k, const struct options *o)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(option_names) / sizeof(*option_names); i++)
+		if (o->given & option_names[i].option & ~k->options)
+			return fail(EXIT_USAGE, "%s takes no %s: write dcm-client %s %s", k->name,
+				    option_names[i].name, k->name, k->synopsis);
+	if (o->n_args < k->least || o->n_args > k->most)
+		return fail(EXIT_USAGE, "%s takes %s arguments: write dcm-client %s %s", k->name,
+			    o->n_args < k->least ? "more" : k->most ? "fewer" : "no", k->name,
+			    k->synopsis);
+	if (o->json && o->format && strcmp(o->format, "json") != 0)
+		return fail(EXIT_USAGE, "--json and --format exclude each other: give one");
+	if (o->quiet && o->format && !one_of(o->format, "table json"))
+		return fail(EXIT_USAGE, "-q and --format exclude each other: give one");
+	return EXIT_OK;
+}
+
+static enum output_form form_of(const struct options *o)
+{
+	bool json = o->json || (o->format && !strcmp(o->format, "json"));
+
+	if (o->quiet)
+		return json ? FORM_IDS_JSON : FORM_IDS;
+	if (json)
+		return FORM_JSON;
+	return o->format && strcmp(o->format, "table") != 0 ? FORM_TEMPLATE : FORM_TABLE;
+}
+
+int client_open(struct client *c, char *err, size_t errlen)
+{
+	struct dcm_options opt = {.size = sizeof(opt), .instance = c->o.instance,
+				  .runtime_dir = c->o.runtime_dir};
+
+	return dcm_open(&c->d, &opt, err, errlen);
+}
+
+static int run(struct client *c, const struct command *k)
+{
+	struct dcm_text why = {0};
+	char err[512] = "";
+	int status = check_usage(k, &c->o), rc;
+
+	if (status)
+		return status;
+	if (!output_init(&c->out, form_of(&c->o), c->o.format, k->rows, &why)) {
+		status = fail(EXIT_USAGE, "%s", why.s);
+		dcm_text_free(&why);
+		return status;
+	}
+	if (!k->opens) {
+		rc = client_open(c, err, sizeof(err));
+		if (rc)
+			return fail(exit_of(rc), "%s", *err ? err : dcm_strerror(rc));
+	}
+	return k->run(c);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *k = NULL;
+	struct client c = {0};
+	bool wants_help = false;
+	int status;
+
+	/* A reader that goes away is an error of a write, told where it happens. */
+	signal(SIGPIPE, SIG_IGN);
+	status = parse(&c, argc, argv, &wants_help);
+	if (status < 0) {
+		k = c.o.n_args ? command_find(c.o.args[0]) : NULL;
+		if (wants_help || (c.o.n_args == 1 && !strcmp(c.o.args[0], "help")))
+			status = help(&c, k);
+		else if (!c.o.n_args)
+			status = fail(EXIT_USAGE, "no command: see dcm-client --help");
+		else if (!k)
+			status = fail(EXIT_USAGE, "no command '%s': see dcm-client --help",
+				      c.o.args[0]);
+	}
+	if (status < 0) {
+		c.o.args++;
+		c.o.n_args--;
+		status = run(&c, k);
+		c.o.args--;
+	}
+	if (c.d)
+		dcm_close(&c.d);
+	output_free(&c.out);
+	filter_free(&c.o.filter);
+	free(c.o.args);
+	return status;
+}

@@ -1,0 +1,73 @@
+/* message.c - what goes to standard error, and which exit status a code is. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "text.h"
+
+static void say(const char *fmt, va_list ap)
+{
+	struct dcm_text raw = {0}, line = {0};
+	ssize_t n;
+
+	text_vprintf(&raw, fmt, ap);
+	text_puts(&line, "dcm-client: ");
+	text_add_safe(&line, raw.s ? raw.s : "", raw.len, TEXT_UTF8);
+	text_putc(&line, '\n');
+	n = write(STDERR_FILENO, line.s, line.len);
+	(void)n; /* there is nowhere left to complain */
+	dcm_text_free(&raw);
+	dcm_text_free(&line);
+}
+
+int fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	return status;
+}
+
+void warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+int exit_of(int rc)
+{
+	switch (rc) {
+	case DCM_OK:
+		return EXIT_OK;
+	case DCM_ENOTFOUND:
+	case DCM_EAMBIGUOUS:
+	case DCM_ESTALE:
+		return EXIT_NOTFOUND;
+	case DCM_EINVAL:
+		return EXIT_USAGE;
+	case DCM_ENOTRUNNING:
+	case DCM_EACCESS:
+	case DCM_ELAYOUT:
+		return EXIT_NOTRUNNING;
+	case DCM_EBUSY:
+	case DCM_EBROKER:
+	case DCM_EHOST:
+	case DCM_ETIMEDOUT:
+		return EXIT_PARTIAL;
+	default:
+		return EXIT_OTHER;
+	}
+}
+
+int fail_rc(const struct client *c, int rc)
+{
+	const char *why = dcm_error(c->d);
+
+	return fail(exit_of(rc), "%s", *why ? why : dcm_strerror(rc));
+}
