@@ -131,6 +131,18 @@ void directory_self(struct supervisor *s)
 	record_buf_free(&b);
 }
 
+/* A row that is put anew after this is another one to readers: they let go of
+ * the shard that they had mapped by it, though the next may have its number. */
+void directory_forget(struct supervisor *s, struct child *c)
+{
+	uint8_t id[32];
+
+	directory_host_id(c->host, id);
+	region_remove(s->dir, id);
+	c->generation = 0;
+	s->dir_touched = true;
+}
+
 /* Rows that no host of the configuration accounts for. */
 struct strays {
 	struct supervisor *s;

@@ -182,13 +182,14 @@ static void fit(struct supervisor *s, struct child *c, const struct config *to, 
 		if (c->wanted)
 			n->removed++;
 		c->wanted = false;
-		c->generation = 0;
+		directory_forget(s, c);
 		child_stop(c, now, PATIENCE, "its host was taken out");
 		return;
 	}
 	if (!c->wanted) { /* taken out and back again before its process had ended */
 		c->wanted = true;
 		c->fresh = true;
+		directory_forget(s, c);
 		n->added++;
 		return;
 	}
@@ -199,7 +200,7 @@ static void fit(struct supervisor *s, struct child *c, const struct config *to, 
 	n->changed++;
 	if (!was || !same_content(was, &s->config, is, to)) {
 		c->fresh = true;
-		c->generation = 0;
+		directory_forget(s, c);
 	}
 	restart(c, now);
 }

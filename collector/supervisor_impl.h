@@ -130,6 +130,7 @@ void hosts_unlink_shards_of(struct supervisor *s, const char *id);
 int directory_open(struct supervisor *s, char *err, size_t errlen);
 void directory_sync(struct supervisor *s);	/* all rows as they should be */
 void directory_host(struct supervisor *s, const struct child *c);
+void directory_forget(struct supervisor *s, struct child *c); /* until it is put again */
 void directory_self(struct supervisor *s);
 void directory_publish(struct supervisor *s);	/* when something was touched */
 void directory_beat(struct supervisor *s);
@@ -137,6 +138,6 @@ void directory_beat(struct supervisor *s);
 /* supervisor_message.c */
 void message_from(struct supervisor *s, struct child *c, const struct control_msg *m, double now);
 void asks_of_dead(struct supervisor *s, const struct child *c);
-void cycle_check(struct supervisor *s, double now); /* logs a finished one */
+void cycles_check(struct supervisor *s, double now); /* logs a finished one */
 
 #endif

@@ -136,7 +136,7 @@ static void log_cycle(const char *event, const struct sums *n, double seconds)
 
 /* A cycle is finished when every enabled host had one, or had the time for one:
  * a host that says nothing must not keep the line of the others back. */
-void cycle_check(struct supervisor *s, double now)
+void cycles_check(struct supervisor *s, double now)
 {
 	const struct cache_config *cache = &s->config.cache;
 	struct sums n;
@@ -166,7 +166,7 @@ static void cycle(struct supervisor *s, struct child *c, const struct control_ms
 	c->cycle.seconds = m->seconds;
 	if (!s->cycle_since)
 		s->cycle_since = now;
-	cycle_check(s, now);
+	cycles_check(s, now);
 }
 
 /* ---- all ------------------------------------------------------------------ */
