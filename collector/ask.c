@@ -47,9 +47,12 @@ void ask_list_begins(struct collector *c)
 {
 	struct ask *a;
 
-	TAILQ_FOREACH(a, &c->asks, link)
-		if (a->msg.what == CONTROL_REFRESH)
-			a->served = true;
+	TAILQ_FOREACH(a, &c->asks, link) {
+		if (a->msg.what != CONTROL_REFRESH)
+			continue;
+		c->refreshes++;
+		a->served = true;
+	}
 }
 
 void ask_cycle_dropped(struct collector *c)
@@ -66,10 +69,8 @@ void ask_cycle_ended(struct collector *c, int rc, const char *error)
 
 	for (a = TAILQ_FIRST(&c->asks); a; a = next) {
 		next = TAILQ_NEXT(a, link);
-		if (!a->served)
-			continue;
-		c->refreshes++;
-		answer(a, rc, error);
+		if (a->served)
+			answer(a, rc, error);
 	}
 }
 

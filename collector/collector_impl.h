@@ -104,7 +104,7 @@ struct session {
 	struct engine *engine;
 	struct engine_request *step, *ping;
 	struct event *retry, *subscribe_limit;
-	double backoff, attempt_at, asked_wall;
+	double backoff, attempt_at, asked_wall, warm_by;
 	struct engine_about about;
 	char api[8];		  /* negotiated, "1.41" */
 	unsigned api_minor;

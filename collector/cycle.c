@@ -58,7 +58,6 @@ static void end(struct collector *c, const char *error)
 	char partial[128];
 
 	cy->active = false;
-	cy->first = cy->first && error;
 	if (!error)
 		c->full = c->refused > 0;
 	c->refused = 0;
@@ -66,6 +65,7 @@ static void end(struct collector *c, const char *error)
 	c->row_dirty = true;
 	publish_flush(c, true);
 	report(c, error ? 1 : 0, error);
+	cy->first = cy->first && error;
 	snprintf(partial, sizeof(partial), "%u of %zu containers did not answer in time", late,
 		 c->inventory.count);
 	ask_cycle_ended(c, error || late ? DCM_EHOST : DCM_OK, error ? error : late ? partial : "");

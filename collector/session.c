@@ -19,7 +19,8 @@
 
 enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
 static const double backoff_first = 0.1, backoff_most = 3;
-static const double ping_after = 10; /* s of silence */
+static const double ping_after = 10;	/* s of silence */
+static const double warm_up_most = 2;	/* s */
 
 static void on_ping(void *arg, const struct engine_reply *r);
 static void on_version(void *arg, const struct engine_reply *r);
@@ -75,6 +76,13 @@ static void set_state(struct collector *c, enum dcm_host_state s, const char *er
 	publish_flush(c, true);
 }
 
+/* "online" waits a moment for the inspects of the first list, so that who sees it
+ * sees the containers, too; but not for one that hangs. */
+static bool warming_up(const struct collector *c)
+{
+	return c->cycle.active && mono_now() < c->session.warm_by;
+}
+
 /* While connected: what, if anything, keeps the host from being online. */
 void session_update(struct collector *c)
 {
@@ -93,7 +101,7 @@ void session_update(struct collector *c)
 		set_state(c, DCM_DEGRADED, c->inspector.error);
 	else if (c->sampler.failing)
 		set_state(c, DCM_DEGRADED, c->sampler.error);
-	else if (c->watch.open)
+	else if (c->watch.open && !warming_up(c))
 		set_state(c, DCM_ONLINE, "");
 }
 
@@ -348,8 +356,10 @@ void session_listed(struct collector *c, const char *error)
 		se->live = true;
 		se->backoff = backoff_first;
 	}
-	if (first)
+	if (first) {
+		se->warm_by = mono_now() + warm_up_most;
 		sampler_burst(c);
+	}
 	session_update(c);
 }
 
@@ -394,6 +404,7 @@ void session_tick(struct collector *c)
 	if (se->engine && mono_now() - engine_last_answer(se->engine) > ping_after)
 		session_suspect(c);
 	watch_tick(c);
+	session_update(c);
 }
 
 int session_open(struct collector *c)
