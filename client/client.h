@@ -2,9 +2,9 @@
  * client.h - what the files of dcm-client share: options, exit statuses,
  * messages.
  *
- * Data flows one way: main.c parses the options and finds the command in its
- * table; a command (cmd_*.c, watch.c, doctor.c) asks libdcm and hands rows to
- * an output (output.h), which renders them as a table, JSON or by a format.
+ * Data flows one way: options.c parses the line, main.c finds the command in
+ * its table; a command (cmd_*.c, watch.c, doctor.c) asks libdcm and hands rows
+ * to an output (output.h), which renders them as a table, JSON or by a format.
  * A command returns its exit status; fail() prints the one message.
  */
 #ifndef CLIENT_CLIENT_H
@@ -26,13 +26,19 @@ struct filter;
 
 struct options {
 	const char *instance, *runtime_dir, *format;
-	bool json, quiet, refresh, strict, all;
+	bool json, quiet, refresh, strict, all, help, version;
 	long n;			/* 0: not given */
 	struct filter *filter;	/* NULL: none */
 	unsigned given;		/* which of OPT_* were */
-	char **args;		/* behind the command */
+	char **words;		/* all that are no options */
+	const char *command;	/* the first; NULL: none */
+	char **args;		/* the others */
 	int n_args;
 };
+/* EXIT_OK, or a message was printed.  Free it in either case. */
+int options_parse(struct options *o, int argc, char **argv);
+void options_free(struct options *o);
+
 enum {
 	OPT_QUIET = 1,
 	OPT_FILTER = 2,

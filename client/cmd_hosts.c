@@ -6,33 +6,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
-int host_exists(struct client *c, const char *host)
-{
-	struct dcm_hosts hosts = {0};
-	struct dcm_text ids = {0};
-	int rc = dcm_hosts_read(c->d, &hosts), status = EXIT_NOTFOUND;
-	size_t i;
-
-	for (i = 0; !rc && i < hosts.n; i++) {
-		if (str_is(hosts.v[i].id, host))
-			status = EXIT_OK;
-		if (i < 20)
-			text_printf(&ids, "%s%.*s", i ? ", " : "", (int)hosts.v[i].id.len,
-				    hosts.v[i].id.s);
-	}
-	if (rc)
-		status = fail_rc(c, rc);
-	else if (status && !hosts.n)
-		fail(status, "no host '%s': none is configured; add it to hosts.yml and reload "
-		     "dcmd", host);
-	else if (status)
-		fail(status, "no host '%s': the hosts are %s%s", host, ids.s,
-		     hosts.n > 20 ? ", … (see dcm-client hosts)" : "");
-	dcm_text_free(&ids);
-	dcm_hosts_free(&hosts);
-	return status;
-}
-
 int cmd_hosts(struct client *c)
 {
 	struct dcm_hosts hosts = {0};

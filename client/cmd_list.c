@@ -1,23 +1,10 @@
 /* cmd_list.c - the commands that answer with container records. */
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
 #include "filter.h"
-
-int read_record(struct client *c, struct dcm_ref ref, struct dcm_record *r)
-{
-	int rc = DCM_EBUSY, tries;
-
-	for (tries = 0; rc == DCM_EBUSY && tries < 50; tries++) {
-		if (tries)
-			sched_yield(); /* let the writer finish its burst */
-		rc = dcm_read(c->d, ref, r);
-	}
-	return rc;
-}
 
 /* The records of `refs` that match, as rows; one that went meanwhile is left
  * out.  *busy counts those that could not be read whole. */

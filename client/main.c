@@ -1,21 +1,15 @@
 /*
- * main.c - dcm-client: options, the table of commands, dispatch.
+ * main.c - dcm-client: the table of commands, help, dispatch.
  *
- * Options may stand before, between and behind the command and its arguments;
- * "--" ends them.  Everything that can be wrong with them is told before
- * anything is asked.
+ * Whatever is wrong with the command line is told before anything is asked.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
 #include "filter.h"
 
-enum { N_MOST = 1000000, MANY = 1 << 20 };
+enum { MANY = 1 << 20 };
 
 struct command {
 	const char *name;
@@ -117,142 +111,13 @@ static int version(struct client *c)
 	return c->out.error ? EXIT_OTHER : EXIT_OK;
 }
 
-/* ---- options ----------------------------------------------------------- */
-
-enum { O_INSTANCE = 256, O_RUNTIME_DIR, O_JSON, O_FORMAT, O_REFRESH, O_STRICT, O_ALL, O_HELP, O_VERSION };
-
-static const struct option long_options[] = {
-	{"instance", required_argument, NULL, O_INSTANCE},
-	{"runtime-dir", required_argument, NULL, O_RUNTIME_DIR},
-	{"json", no_argument, NULL, O_JSON},
-	{"format", required_argument, NULL, O_FORMAT},
-	{"filter", required_argument, NULL, 'f'},
-	{"quiet", no_argument, NULL, 'q'},
-	{"refresh", no_argument, NULL, O_REFRESH},
-	{"strict", no_argument, NULL, O_STRICT},
-	{"all", no_argument, NULL, O_ALL},
-	{"help", no_argument, NULL, O_HELP},
-	{"version", no_argument, NULL, O_VERSION},
-	{0},
-};
+/* ---- dispatch ---------------------------------------------------------- */
 
 static const struct {
 	unsigned option;
 	const char *name;
 } option_names[] = {{OPT_QUIET, "-q"},	   {OPT_FILTER, "--filter"}, {OPT_REFRESH, "--refresh"},
 		    {OPT_N, "-n"},	   {OPT_ALL, "--all"}};
-
-static int take_filter(struct options *o, const char *arg)
-{
-	struct dcm_text why = {0};
-	const char *note;
-	int status = EXIT_OK;
-
-	o->given |= OPT_FILTER;
-	if (!filter_add(&o->filter, arg, &note, &why))
-		status = fail(EXIT_USAGE, "%s", why.s);
-	else if (note)
-		warn("%s", note);
-	dcm_text_free(&why);
-	return status;
-}
-
-static int take_n(struct options *o, const char *arg)
-{
-	char *end;
-
-	o->given |= OPT_N;
-	errno = 0;
-	o->n = strtol(arg, &end, 10);
-	if (errno || end == arg || *end || o->n < 1 || o->n > N_MOST)
-		return fail(EXIT_USAGE, "-n takes no '%s': expected a number from 1 to %d", arg,
-			    N_MOST);
-	return EXIT_OK;
-}
-
-/* One option; -1: go on, else end with this status. */
-static int take(struct client *c, int opt, const char *arg)
-{
-	struct options *o = &c->o;
-	int status;
-
-	switch (opt) {
-	case O_INSTANCE:
-		o->instance = arg;
-		break;
-	case O_RUNTIME_DIR:
-		o->runtime_dir = arg;
-		break;
-	case O_JSON:
-		o->json = true;
-		break;
-	case O_FORMAT:
-		o->format = arg;
-		break;
-	case 'f':
-		status = take_filter(o, arg);
-		return status ? status : -1;
-	case 'n':
-		status = take_n(o, arg);
-		return status ? status : -1;
-	case 'q':
-		o->quiet = true;
-		o->given |= OPT_QUIET;
-		break;
-	case O_REFRESH:
-	case O_STRICT:
-		o->refresh |= opt == O_REFRESH;
-		o->strict |= opt == O_STRICT;
-		o->given |= OPT_REFRESH;
-		break;
-	case O_ALL:
-		o->all = true;
-		o->given |= OPT_ALL;
-		break;
-	case O_VERSION:
-		return version(c);
-	}
-	return -1;
-}
-
-static int bad_option(int opt, char **argv)
-{
-	const char *word = optind > 0 ? argv[optind - 1] : "";
-
-	if (opt == ':')
-		return fail(EXIT_USAGE, "option '%s' needs a value: see dcm-client --help", word);
-	if (optopt && optopt < 256)
-		return fail(EXIT_USAGE, "no option '-%c': see dcm-client --help", optopt);
-	return fail(EXIT_USAGE, "no option '%s', or it takes no value, or may mean several: see "
-		    "dcm-client --help", word);
-}
-
-/* Fills c->o; words other than options go to o.args, in order.  -1: go on. */
-static int parse(struct client *c, int argc, char **argv, bool *wants_help)
-{
-	int opt, status;
-
-	c->o.args = calloc((size_t)argc + 1, sizeof(*c->o.args));
-	if (!c->o.args)
-		return fail(EXIT_OTHER, "out of memory: free some");
-	opterr = 0;
-	/* '-': words come in order, as option 1; no POSIXLY_CORRECT changes that. */
-	while ((opt = getopt_long(argc, argv, "-:f:qn:h", long_options, NULL)) != -1) {
-		if (opt == 1)
-			c->o.args[c->o.n_args++] = optarg;
-		else if (opt == '?' || opt == ':')
-			return bad_option(opt, argv);
-		else if (opt == O_HELP || opt == 'h')
-			*wants_help = true;
-		else if ((status = take(c, opt, optarg)) >= 0)
-			return status;
-	}
-	while (optind < argc)
-		c->o.args[c->o.n_args++] = argv[optind++];
-	return -1;
-}
-
-/* ---- dispatch ---------------------------------------------------------- */
 
 static const struct command *command_find(const char *name)
 {
@@ -294,14 +159,6 @@ static enum output_form form_of(const struct options *o)
 	return o->format && strcmp(o->format, "table") != 0 ? FORM_TEMPLATE : FORM_TABLE;
 }
 
-int client_open(struct client *c, char *err, size_t errlen)
-{
-	struct dcm_options opt = {.size = sizeof(opt), .instance = c->o.instance,
-				  .runtime_dir = c->o.runtime_dir};
-
-	return dcm_open(&c->d, &opt, err, errlen);
-}
-
 static int run(struct client *c, const struct command *k)
 {
 	struct dcm_text why = {0};
@@ -323,36 +180,34 @@ static int run(struct client *c, const struct command *k)
 	return k->run(c);
 }
 
+static int dispatch(struct client *c)
+{
+	const struct command *k = c->o.command ? command_find(c->o.command) : NULL;
+
+	if (c->o.version)
+		return version(c);
+	if (c->o.help || (c->o.command && !strcmp(c->o.command, "help")))
+		return help(c, k);
+	if (!c->o.command)
+		return fail(EXIT_USAGE, "no command: see dcm-client --help");
+	if (!k)
+		return fail(EXIT_USAGE, "no command '%s': see dcm-client --help", c->o.command);
+	return run(c, k);
+}
+
 int main(int argc, char **argv)
 {
-	const struct command *k = NULL;
 	struct client c = {0};
-	bool wants_help = false;
 	int status;
 
 	/* A reader that goes away is an error of a write, told where it happens. */
 	signal(SIGPIPE, SIG_IGN);
-	status = parse(&c, argc, argv, &wants_help);
-	if (status < 0) {
-		k = c.o.n_args ? command_find(c.o.args[0]) : NULL;
-		if (wants_help || (c.o.n_args == 1 && !strcmp(c.o.args[0], "help")))
-			status = help(&c, k);
-		else if (!c.o.n_args)
-			status = fail(EXIT_USAGE, "no command: see dcm-client --help");
-		else if (!k)
-			status = fail(EXIT_USAGE, "no command '%s': see dcm-client --help",
-				      c.o.args[0]);
-	}
-	if (status < 0) {
-		c.o.args++;
-		c.o.n_args--;
-		status = run(&c, k);
-		c.o.args--;
-	}
+	status = options_parse(&c.o, argc, argv);
+	if (status == EXIT_OK)
+		status = dispatch(&c);
 	if (c.d)
 		dcm_close(&c.d);
 	output_free(&c.out);
-	filter_free(&c.o.filter);
-	free(c.o.args);
+	options_free(&c.o);
 	return status;
 }

@@ -1,4 +1,4 @@
-/* message.c - what goes to standard error, and which exit status a code is. */
+/* message.c - what goes to standard error. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -38,36 +38,4 @@ void warn(const char *fmt, ...)
 	va_start(ap, fmt);
 	say(fmt, ap);
 	va_end(ap);
-}
-
-int exit_of(int rc)
-{
-	switch (rc) {
-	case DCM_OK:
-		return EXIT_OK;
-	case DCM_ENOTFOUND:
-	case DCM_EAMBIGUOUS:
-	case DCM_ESTALE:
-		return EXIT_NOTFOUND;
-	case DCM_EINVAL:
-		return EXIT_USAGE;
-	case DCM_ENOTRUNNING:
-	case DCM_EACCESS:
-	case DCM_ELAYOUT:
-		return EXIT_NOTRUNNING;
-	case DCM_EBUSY:
-	case DCM_EBROKER:
-	case DCM_EHOST:
-	case DCM_ETIMEDOUT:
-		return EXIT_PARTIAL;
-	default:
-		return EXIT_OTHER;
-	}
-}
-
-int fail_rc(const struct client *c, int rc)
-{
-	const char *why = dcm_error(c->d);
-
-	return fail(exit_of(rc), "%s", *why ? why : dcm_strerror(rc));
 }
