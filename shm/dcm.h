@@ -325,7 +325,8 @@ struct dcm_query {
 };
 /* Fills `out`: by the broker's indexes where it answers within 50 ms, else by
  * scanning the memory here.  The order is host id, then name; of TOP queries,
- * by value, then host id and name. */
+ * by value, then host id and name (which of several with the value of the last
+ * place are in is not defined). */
 int dcm_query(dcm *d, const struct dcm_query *q, struct dcm_refs *out);
 
 /* ---- reading: zero-copy ------------------------------------------------ */
@@ -347,6 +348,7 @@ struct dcm_view {
 	const void *entry;
 	uint32_t entry_generation;
 	enum dcm_tier tier;
+	uint64_t sequence;
 };
 /* DCM_ENOTFOUND: the tier was never filled. */
 int dcm_view(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *out);

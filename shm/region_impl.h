@@ -52,6 +52,28 @@ static inline void st_64_release(_Atomic uint64_t *p, uint64_t v)
 	REGION_STORE();
 	atomic_store_explicit(p, v, memory_order_release);
 }
+/* Many words that nothing leads to yet; a test stops at some of them. */
+static inline void st_words(_Atomic uint64_t *p, const void *data, size_t bytes)
+{
+	const uint8_t *from = data;
+	uint64_t word;
+
+	for (size_t i = 0; i < bytes; i += 8) {
+		word = 0;
+		memcpy(&word, from + i, bytes - i < 8 ? bytes - i : 8);
+		if (i % 512 == 0)
+			REGION_STORE();
+		atomic_store_explicit(p++, word, memory_order_relaxed);
+	}
+}
+static inline void st_zero(_Atomic uint64_t *p, size_t words)
+{
+	for (size_t i = 0; i < words; i++) {
+		if (i % 64 == 0)
+			REGION_STORE();
+		atomic_store_explicit(p++, 0, memory_order_relaxed);
+	}
+}
 /* The writer's own loads need no order: nobody else stores. */
 #define ld(p) atomic_load_explicit((p), memory_order_relaxed)
 

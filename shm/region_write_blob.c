@@ -18,23 +18,6 @@ uint32_t blob_units(uint32_t length)
 	return space_round((uint64_t)DCM_BLOB_HEADER + length);
 }
 
-static void store_payload(struct dcm_blob *b, const void *data, uint32_t len)
-{
-	_Atomic uint64_t *to = (_Atomic uint64_t *)((uint8_t *)b + DCM_BLOB_HEADER);
-	const uint8_t *from = data;
-	uint64_t word;
-
-	for (; len >= 8; len -= 8, from += 8) {
-		memcpy(&word, from, 8);
-		st_64(to++, word);
-	}
-	if (len) {
-		word = 0;
-		memcpy(&word, from, len);
-		st_64(to, word);
-	}
-}
-
 static uint64_t store_blob(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
 			   const void *data, uint32_t len, uint64_t written)
 {
@@ -53,7 +36,7 @@ static uint64_t store_blob(struct region *r, uint32_t entry, uint32_t generation
 	st_32(&b->length, len);
 	st_64(&b->checksum, XXH3_64bits(data, len));
 	st_64(&b->written, written);
-	store_payload(b, data, len);
+	st_words((_Atomic uint64_t *)((uint8_t *)b + DCM_BLOB_HEADER), data, len);
 	st_64_release(&b->seq, q);
 	return DCM_REF((uint64_t)off * DCM_UNIT, q);
 }
@@ -114,12 +97,10 @@ int chunk_make(struct region *r, unsigned k)
 	uint64_t count = dcm_chunk_entries(k);
 	uint32_t off = k < DCM_CHUNKS ? space_alloc(r, (uint32_t)(count * (DCM_ENTRY_SIZE / DCM_UNIT))) : 0;
 	struct dcm_entry *e = (struct dcm_entry *)(r->base + (uint64_t)off * DCM_UNIT);
-	_Atomic uint64_t *w = (_Atomic uint64_t *)e;
 
 	if (off == 0)
 		return -ENOSPC;
-	for (uint64_t i = 0; i < count * (DCM_ENTRY_SIZE / 8); i++)
-		st_64(&w[i], 0);
+	st_zero((_Atomic uint64_t *)e, count * (DCM_ENTRY_SIZE / 8));
 	for (uint64_t i = 0; i < count; i++)
 		st_32(&e[i].generation, r->h->generation_base);
 	st_64_release(&r->h->chunk[k], (uint64_t)off * DCM_UNIT);

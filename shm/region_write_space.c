@@ -257,39 +257,59 @@ static int grow(struct region *r, uint32_t units)
 	return 0;
 }
 
+static uint32_t take_free(struct region_space *s, uint32_t units)
+{
+	struct region_extent at;
+
+	if (!pop(s, class_ceil(units), &at))
+		return 0;
+	if (at.units > units)
+		push(s, at.off + units, at.units - units);
+	return at.off;
+}
+
+/* From what is free, merged if that can pay, else from what was never used. */
+static uint32_t take_held(struct region *r, uint32_t units)
+{
+	struct region_space *s = &r->space;
+	uint32_t off = take_free(s, units);
+
+	if (!off && s->fresh >= MERGE_LEAST && s->fresh >= s->top / 8) {
+		merge(s);
+		off = take_free(s, units);
+	}
+	if (off || (s->top + units) * DCM_UNIT > ld(&r->h->data_limit))
+		return off;
+	s->top += units;
+	return (uint32_t)(s->top - units);
+}
+
+static uint32_t take(struct region *r, uint32_t units)
+{
+	uint32_t off = take_held(r, units);
+
+	if (!off && grow(r, units) == 0)
+		off = take_held(r, units);
+	return off;
+}
+
 uint32_t space_alloc(struct region *r, uint32_t units)
 {
 	struct region_space *s = &r->space;
-	struct region_extent at;
-	bool merged = false;
+	uint32_t off;
 
 	if (units == 0 || units > REGION_UNITS_MAX)
 		return 0;
-	for (;;) {
-		if (pop(s, class_ceil(units), &at)) {
-			if (at.units > units)
-				push(s, at.off + units, at.units - units);
-			return at.off;
-		}
-		if (!merged && s->fresh >= MERGE_LEAST && s->fresh >= s->top / 8) {
-			merge(s);
-			merged = true;
-			continue;
-		}
-		if ((s->top + units) * DCM_UNIT <= ld(&r->h->data_limit)) {
-			s->top += units;
-			return (uint32_t)(s->top - units);
-		}
-		if (grow(r, units) == 0)
-			continue;
-		if (s->waiting == 0 && s->fresh == 0) {
-			r->full++;
-			return 0;
-		}
-		while (s->waiting)
-			reclaim_oldest(r);
-		merge(s);
-	}
+	off = take(r, units);
+	if (off)
+		return off;
+	/* Refused: what waits in quarantine is worth less than this write. */
+	while (s->waiting)
+		reclaim_oldest(r);
+	merge(s);
+	off = take_held(r, units);
+	r->full += off == 0;
+	return off;
 }
 
 uint64_t space_live(const struct region *r)

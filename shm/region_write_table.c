@@ -21,7 +21,9 @@
 
 #include <xxhash.h>
 
-enum { LOG2_LEAST = 7, LOG2_MOST = 28 };
+/* Dense, because a small table stays in the cache of who probes it: a miss there
+ * costs more than the longer probe. */
+enum { LOG2_LEAST = 7, LOG2_MOST = 28, LOAD_NEW = 8 /* tenths that a new table may be full */ };
 
 struct probe {
 	_Atomic uint64_t *v;
@@ -247,8 +249,7 @@ int table_make(struct region *r, struct region_table *t, unsigned log2)
 
 	if (off == 0)
 		return -ENOSPC;
-	for (uint32_t i = 0; i < 1u << log2; i++)
-		st_64(&v[i], 0);
+	st_zero(v, 1u << log2);
 	t->used = 0;
 	/* The serial in the low bits differs, so that no two look alike. */
 	st_64_release(t->slot, (uint64_t)off << 32 | (uint64_t)log2 << 24 | ((old + 1) & 0xffffff));
@@ -302,14 +303,13 @@ int table_rebuild(struct region *r, struct region_table *t)
 	struct probe p;
 	uint32_t off;
 
-	while (log2 < LOG2_MOST && (1ull << log2) < n * 2)
+	while (log2 < LOG2_MOST && (1ull << log2) * LOAD_NEW < n * 10)
 		log2++;
 	off = space_alloc(r, (8u << log2) / DCM_UNIT);
 	if (off == 0)
 		return -ENOSPC;
 	p = (struct probe){(_Atomic uint64_t *)(r->base + (uint64_t)off * DCM_UNIT), (1u << log2) - 1};
-	for (uint32_t i = 0; i <= p.mask; i++)
-		st_64(&p.v[i], 0);
+	st_zero(p.v, 1u << log2);
 	fill(r, t, &p);
 	table_extent(t, &was);
 	st_64_release(t->slot, (uint64_t)off << 32 | (uint64_t)log2 << 24 | ((old + 1) & 0xffffff));
@@ -322,12 +322,12 @@ int table_reserve(struct region *r, struct region_table *t)
 {
 	uint64_t size = 1ull << DCM_TABLE_LOG2(ld(t->slot));
 
-	if ((t->used + 1) * 8ull <= size * 5)
+	if ((t->used + 1) * 8ull <= size * 7)
 		return 0;
 	if (table_rebuild(r, t) == 0)
 		return 0;
 	/* No room for a better one: go on in this one while probes still end. */
-	return (t->used + 1) * 8ull <= size * 7 ? 0 : -ENOSPC;
+	return (t->used + 1) * 32ull <= size * 31 ? 0 : -ENOSPC;
 }
 
 /* Whether every bucket leads to an entry in use, and every entry in use is led
