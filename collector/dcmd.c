@@ -303,11 +303,13 @@ static int say_what_was_found(const struct config *c)
 
 /* ---- main ----------------------------------------------------------------- */
 
-/* 0 to 2 must be open: what is opened later must not take their place. */
-static void open_standard_descriptors(void)
+/* 0 to 2 are open, so that what is opened later does not take their place, and
+ * nothing else is: a daemon holds on to nothing that it was started with. */
+static void settle_descriptors(void)
 {
 	int fd;
 
+	close_range(3, ~0u, 0);
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
@@ -355,7 +357,7 @@ int main(int argc, char **argv)
 	struct config config = {0};
 	int rc;
 
-	open_standard_descriptors();
+	settle_descriptors();
 	title_init(argc, argv);
 	log_init(o.level, false);
 	rc = parse_options(&o, argc, argv);

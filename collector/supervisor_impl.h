@@ -96,7 +96,7 @@ struct supervisor {
 	uint64_t last_token;
 	unsigned forks_left; /* of this turn */
 	bool reap, reload, stop, hurry, ready, warm;
-	double stop_by, tick_at, cycle_since;
+	double stop_by, tick_at, cycle_since, cycle_logged;
 };
 
 static inline double mono_now(void)

@@ -149,8 +149,12 @@ void cycles_check(struct supervisor *s, double now)
 		return;
 	if (!s->warm)
 		log_cycle("warm_up", &n, now - s->started);
+	/* Hosts that are all away report each attempt: that is not news. */
+	if (!s->warm || n.successful || now - s->cycle_logged >= cache->status_update) {
+		log_cycle("cycle", &n, n.seconds);
+		s->cycle_logged = now;
+	}
 	s->warm = true;
-	log_cycle("cycle", &n, n.seconds);
 	notify_send("STATUS=%lld of %lld hosts, %lld containers", (long long)n.successful,
 		    (long long)n.hosts, (long long)n.containers);
 	for (size_t i = 0; i < s->n_hosts; i++)

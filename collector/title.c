@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,39 @@ void title_init(int argc, char **argv)
 	title_room = (size_t)(end - argv[0]);
 }
 
+/* Tells the kernel where the title ends.  Where it does not let us (a kernel
+ * without CONFIG_CHECKPOINT_RESTORE), the title is filled up with NULs. */
+static void set_length(size_t len)
+{
+	struct prctl_mm_map map = {.exe_fd = (__u32)-1};
+	FILE *f = fopen("/proc/self/stat", "re");
+	unsigned long long v[52] = {0}; /* by the numbers of proc(5) */
+	char line[1024];
+	int field = 3; /* "pid (name) state …", counted from 1 */
+	char *s;
+
+	if (!f)
+		return;
+	s = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	for (s = s ? strtok(s + 1, " ") : NULL; s && field <= 51; s = strtok(NULL, " "))
+		v[field++] = strtoull(s, NULL, 10);
+	if (field <= 51)
+		return;
+	map.start_code = v[26];
+	map.end_code = v[27];
+	map.start_stack = v[28];
+	map.start_data = v[45];
+	map.end_data = v[46];
+	map.start_brk = v[47];
+	map.brk = (__u64)(uintptr_t)sbrk(0);
+	map.arg_start = (__u64)(uintptr_t)title_start;
+	map.arg_end = map.arg_start + len;
+	map.env_start = v[50];
+	map.env_end = v[51];
+	prctl(PR_SET_MM, PR_SET_MM_MAP, (unsigned long)&map, sizeof(map), 0UL);
+}
+
 void title_set(const char *fmt, ...)
 {
 	char title[TITLE_MAX];
@@ -90,6 +124,5 @@ void title_set(const char *fmt, ...)
 		len = title_room - 1;
 	memset(title_start, 0, title_room);
 	memcpy(title_start, title, len);
-	/* Without the privilege the old length stays, filled up with NULs. */
-	prctl(PR_SET_MM, PR_SET_MM_ARG_END, title_start + len + 1, 0, 0);
+	set_length(len + 1);
 }
