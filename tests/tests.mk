@@ -58,6 +58,33 @@ ifneq ($(TSAN_SRC),)
 CHECKS += tsan
 endif
 
+# ---- fuzzing -----------------------------------------------------------------------
+# tests/fuzz/fuzz_X.c, with clang's libFuzzer: `make fuzz` runs each for FUZZ_SECONDS
+# (`make fuzz FUZZ='inspect logs'` those alone).  It begins with tests/fuzz/seeds/X and
+# the engines' documents; what it finds on its way is kept in $(BUILD)/fuzz/corpus/X.
+
+FUZZ_SECONDS ?= 60
+FUZZ         ?= $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
+
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(TEST_PARTS)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
+
+fuzz-programs: $(addprefix $(BUILD)/fuzz_,$(FUZZ))
+fuzz:
+	$(MAKE) CC=clang WARN= BUILD=$(BUILD)/fuzz OPT='-O1 -g' FUZZ='$(FUZZ)' \
+		SAN='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzz-programs
+	@set -e; for x in $(FUZZ); do \
+		mkdir -p $(BUILD)/fuzz/corpus/$$x; echo "fuzz_$$x: $(FUZZ_SECONDS) s"; \
+		$(BUILD)/fuzz/fuzz_$$x -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
+			-print_final_stats=1 -max_len=65536 -dict=tests/fuzz/words.dict \
+			-artifact_prefix=$(BUILD)/fuzz/$$x- $(BUILD)/fuzz/corpus/$$x \
+			tests/fuzz/seeds/$$x tests/data/engine >$(BUILD)/fuzz/$$x.log 2>&1 || \
+			{ tail -n 60 $(BUILD)/fuzz/$$x.log; exit 1; }; \
+		grep '^stat::number_of\|^stat::peak' $(BUILD)/fuzz/$$x.log; \
+	done
+
+.PHONY: fuzz fuzz-programs
+
 # ---- the simulated engine ----------------------------------------------------------
 
 SIMENGINE := $(BUILD)/tests/simengine

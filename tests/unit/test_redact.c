@@ -2,8 +2,8 @@
 #include "../../collector/redact.h"
 #include "decode_help.h"
 
-static char *words[] = { (char[]){ "PASSWORD" }, (char[]){ "SECRET" }, (char[]){ "TOKEN" },
-			 (char[]){ "KEY" } };
+static char password[] = "PASSWORD", secret[] = "SECRET", token[] = "TOKEN", key[] = "KEY";
+static char *words[] = { password, secret, token, key };
 static struct arena arena;
 static struct secrets secrets;
 
