@@ -304,11 +304,13 @@ void life_die(struct container *c, int exit_code, bool oom)
 void life_stop(struct container *c, int exit_code, const char *signals)
 {
 	c->stopped_by_hand = true;
-	for (const char *s = signals; *s != '\0'; s += strcspn(s, " ") + (strchr(s, ' ') != NULL)) {
-		char one[8];
+	for (const char *s = signals; *s != '\0'; s += strspn(s, " ")) {
+		size_t n = strcspn(s, " ");
+		char one[8] = "";
 
-		snprintf(one, sizeof(one), "%.*s", (int)strcspn(s, " ") & 7, s);
+		memcpy(one, s, n < sizeof(one) ? n : sizeof(one) - 1);
 		events_container(c, "kill", "signal", one);
+		s += n;
 	}
 	if (c->status == RESTARTING) {
 		c->restart_at = 0;
@@ -427,6 +429,8 @@ void life_churn(struct engine *e)
 		return;
 	c = e->v[sim_random(e->sim) % e->n];
 	chance = (unsigned)(sim_random(e->sim) % 100);
+	if (c->asked != NULL)
+		return; /* a test's own */
 	if (c->status == RUNNING)
 		churn_running(c, chance);
 	else if (c->status == PAUSED)
