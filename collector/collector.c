@@ -162,12 +162,14 @@ static int begin(struct collector *c)
 		return -1;
 	if (open_region(c))
 		return -1;
-	c->session.clock_offset = NAN;
-	publish_flush(c, true);
+	if (session_open(c))
+		return -1;
+	publish_flush(c, true); /* the host's row: starting */
 	announce(c, CONTROL_SHARD);
 	announce(c, CONTROL_READY);
 	announce(c, CONTROL_BEAT);
-	return session_open(c);
+	session_connect_now(c);
+	return 0;
 }
 
 static void free_event(struct event *e)

@@ -105,7 +105,7 @@ struct session {
 	struct engine_request *step, *ping;
 	struct event *retry, *subscribe_limit;
 	double backoff, attempt_at, asked_wall, warm_by;
-	struct engine_about about;
+	struct engine_about about, fresh; /* of the last handshake; of the one that runs */
 	char api[8];		  /* negotiated, "1.41" */
 	unsigned api_minor;
 	double clock_offset;	  /* engine - ours, s; NaN */

@@ -112,6 +112,7 @@ static void disconnect(struct collector *c)
 	struct session *se = &c->session;
 
 	watch_close(c);
+	c->watch.short_lives = 0;
 	inspect_stop(c);
 	sampler_stop(c);
 	event_del(se->subscribe_limit);
@@ -129,6 +130,7 @@ static void failed(struct collector *c, const char *error)
 {
 	struct session *se = &c->session;
 	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
+	bool lost = c->session.live;
 	char why[256];
 	double wait;
 
@@ -137,7 +139,7 @@ static void failed(struct collector *c, const char *error)
 	ask_stop(c);
 	disconnect(c);
 	m.containers = c->inventory.published;
-	m.seconds = mono_now() - se->attempt_at;
+	m.seconds = lost ? 0 : mono_now() - se->attempt_at;
 	cycle_stop(c, why);
 	set_state(c, DCM_OFFLINE, why);
 	c->row_dirty = true;
@@ -162,6 +164,9 @@ static void shake(struct collector *c)
 	struct session *se = &c->session;
 
 	se->phase = PHASE_PING;
+	se->attempt_at = mono_now();
+	se->fresh = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN,
+					  .system_time = NAN};
 	se->step = engine_get_headers(se->engine, "/_ping", on_ping, c);
 	if (!se->step)
 		failed(c, "no memory to ask the engine");
@@ -177,7 +182,7 @@ static void on_ping(void *arg, const struct engine_reply *r)
 		failed(c, r->error);
 		return;
 	}
-	snprintf(se->about.api_version, sizeof(se->about.api_version), "%s", r->api_version);
+	snprintf(se->fresh.api_version, sizeof(se->fresh.api_version), "%s", r->api_version);
 	se->clock_offset = isnan(r->date) ? NAN : r->date + 0.5 - wall_now();
 	se->phase = PHASE_VERSION;
 	se->step = get(c, "/version", on_version);
@@ -190,20 +195,20 @@ static bool negotiate(struct session *se, char *error, size_t len)
 {
 	unsigned major = 0, minor = 0, least_major = 0, least = 0;
 
-	sscanf(se->about.min_api_version, "%u.%u", &least_major, &least);
-	if (sscanf(se->about.api_version, "%u.%u", &major, &minor) != 2 || major != API_MAJOR) {
+	sscanf(se->fresh.min_api_version, "%u.%u", &least_major, &least);
+	if (sscanf(se->fresh.api_version, "%u.%u", &major, &minor) != 2 || major != API_MAJOR) {
 		snprintf(error, len, "%.150s does not say which API version it speaks: is it a "
 			 "Docker engine?", se->where);
 		return false;
 	}
 	if (minor < API_OLDEST) {
 		snprintf(error, len, "the engine speaks API %s, and dcm needs 1.%d: update the engine",
-			 se->about.api_version, API_OLDEST);
+			 se->fresh.api_version, API_OLDEST);
 		return false;
 	}
 	if (least_major == API_MAJOR && least > API_NEWEST) {
 		snprintf(error, len, "the engine wants API %s, and this dcm speaks up to 1.%d: update "
-			 "dcm", se->about.min_api_version, API_NEWEST);
+			 "dcm", se->fresh.min_api_version, API_NEWEST);
 		return false;
 	}
 	se->api_minor = minor < API_NEWEST ? minor : API_NEWEST;
@@ -222,13 +227,13 @@ static void on_version(void *arg, const struct engine_reply *r)
 		failed(c, r->error);
 		return;
 	}
-	memcpy(header, se->about.api_version, sizeof(header));
-	if (decode_version(r->body, r->len, &se->about, error)) {
+	memcpy(header, se->fresh.api_version, sizeof(header));
+	if (decode_version(r->body, r->len, &se->fresh, error)) {
 		failed(c, error);
 		return;
 	}
-	if (!se->about.api_version[0])
-		memcpy(se->about.api_version, header, sizeof(header));
+	if (!se->fresh.api_version[0])
+		memcpy(se->fresh.api_version, header, sizeof(header));
 	if (!negotiate(se, error, sizeof(error))) {
 		failed(c, error);
 		return;
@@ -253,10 +258,11 @@ static void on_info(void *arg, const struct engine_reply *r)
 		return;
 	}
 	/* an engine whose /info fails is still good for everything else */
-	if (r->failure || decode_info(r->body, r->len, &se->about, error))
+	if (r->failure || decode_info(r->body, r->len, &se->fresh, error))
 		c->errors++;
-	else if (!isnan(se->about.system_time))
-		se->clock_offset = se->about.system_time - (se->asked_wall + wall_now()) / 2;
+	else if (!isnan(se->fresh.system_time))
+		se->clock_offset = se->fresh.system_time - (se->asked_wall + wall_now()) / 2;
+	se->about = se->fresh;
 	se->phase = PHASE_SUBSCRIBE;
 	c->row_dirty = true;
 	if (watch_open(c)) {
@@ -308,8 +314,6 @@ static void attempt(struct collector *c)
 
 	event_del(se->retry);
 	se->attempt_at = mono_now();
-	se->about = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN,
-					  .system_time = NAN};
 	se->ops = transport_for(&c->host->at, &why);
 	if (!se->ops) {
 		failed(c, why);
@@ -414,6 +418,7 @@ int session_open(struct collector *c)
 	se->state = DCM_STARTING;
 	se->backoff = backoff_first;
 	se->clock_offset = NAN;
+	se->about = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN};
 	transport_where(&c->host->at, se->where, sizeof(se->where));
 	se->retry = evtimer_new(c->base, on_retry, c);
 	se->subscribe_limit = evtimer_new(c->base, on_subscribed, c);
@@ -421,7 +426,6 @@ int session_open(struct collector *c)
 		return -1;
 	srand48((long)(wall_now() * 1e6) ^ (long)hash_str((struct dcm_str){
 					       c->host->id, (uint32_t)strlen(c->host->id)}));
-	attempt(c);
 	return 0;
 }
 
