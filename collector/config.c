@@ -236,8 +236,7 @@ int config_parse(struct config *out, const char *path, const char *text, size_t 
 	size_t before = e->n;
 
 	if (config_init(out) < 0 || !c.base) {
-		errors_add(e, "%s:1:1: cannot be read: no memory or no working directory; expected both",
-			   path);
+		errors_add(e, "%s:1:1: no memory, or no working directory; expected both", path);
 	} else if (yaml_parse(text, len, &arena, &root, &bad) < 0) {
 		errors_add(e, "%s:%u:%u: %s", path, bad.line, bad.column, bad.what);
 	} else {
@@ -295,8 +294,8 @@ int config_load(struct config *out, const char *path, struct config_errors *e)
 	if (!given && (rc == -ENOENT || rc == -ENOTDIR))
 		return local_host(out, e);
 	if (rc < 0) {
-		errors_add(e, "%s:1:1: cannot be read: %s; expected a %s file of at most 4 MiB", path,
-			   strerror(-rc), rc == -EINVAL ? "regular" : "readable");
+		errors_add(e, "%s:1:1: cannot be read: %s; expected a %s file of at most 4 MiB",
+			   path, strerror(-rc), rc == -EINVAL ? "regular" : "readable");
 		return -1;
 	}
 	rc = config_parse(out, path, text, len, e);

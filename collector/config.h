@@ -38,7 +38,7 @@ struct endpoint {
 	char *path;		  /* UNIX: the socket; SSH: the remote socket, or NULL */
 	char *hostname;		  /* TCP, TLS, SSH */
 	char *user;		  /* SSH */
-	unsigned port;		  /* SSH: 0 = not given (ssh_config's, else 22); TCP: 2375, TLS: 2376 */
+	unsigned port;		  /* TCP: 2375, TLS: 2376; SSH: 0 = ssh_config's, else 22 */
 	char *ca, *cert, *key;	  /* TLS: absolute paths, or NULL */
 	bool verify;		  /* TLS */
 	/* SSH */

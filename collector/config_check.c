@@ -142,7 +142,8 @@ static bool visit(struct checker *c, const struct ynode *at, size_t n)
 	if (c->visits <= CONFIG_VISITS_MAX)
 		return true;
 	if (before)
-		check_error(c, at, "more than %d values once merge keys are resolved; expected fewer",
+		check_error(c, at,
+			    "more than %d values once merge keys are resolved; expected fewer",
 			    CONFIG_VISITS_MAX);
 	return false;
 }
@@ -160,7 +161,8 @@ static int add_own(struct checker *c, const struct ynode *map, const char *what,
 		}
 		first = pairs_find(out, key->text);
 		if (first) {
-			check_error(c, key, "duplicate %s \"%s\", first on line %u; expected it once",
+			check_error(c, key,
+				    "duplicate %s \"%.80s\", first on line %u; expected it once",
 				    !strcmp(what, "hosts") ? "host" : "key", key->text,
 				    first->key->line);
 			continue;
@@ -344,7 +346,8 @@ static void check_strings(struct checker *c, const struct key *k, const struct y
 		char *s = string_value(c, k, v->item[i]);
 
 		if (s && !*s) {
-			check_error(c, v->item[i], "%s has an empty item; expected a word", k->name);
+			check_error(c, v->item[i], "%s has an empty item; expected a word",
+				    k->name);
 			free(s);
 		} else if (s) {
 			list[n++] = s;
@@ -387,7 +390,8 @@ static void check_seconds(struct checker *c, const struct key *k, const struct y
 	if (!ynode_number(v, &d))
 		wrong_type(c, k, v, expected);
 	else if (d < k->min || d > k->max)
-		check_error(c, v, "%s is %s, out of range; expected %s", k->name, v->text, expected);
+		check_error(c, v, "%s is %s, out of range; expected %s", k->name, v->text,
+			    expected);
 	else
 		*to = d;
 }

@@ -160,8 +160,8 @@ int endpoint_from_context(struct endpoint *out, const char *name, char *err)
 	dir = docker_dir();
 	if (!dir || !find_context(dir, name, &found, &tls_dir)) {
 		snprintf(err, ENDPOINT_ERR,
-			 "there is no docker context \"%.100s\" in %.200s; expected one that `docker "
-			 "context ls` shows",
+			 "there is no docker context \"%.100s\" in %.200s; expected one that "
+			 "`docker context ls` shows",
 			 name, dir ? dir : "~/.docker");
 		free(dir);
 		return -1;

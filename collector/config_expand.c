@@ -27,7 +27,8 @@ const char *config_home(void)
 	return pw && *pw->pw_dir ? pw->pw_dir : NULL;
 }
 
-static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				 "_0123456789";
 
 /* The value of the ${VAR} at s; *len: its bytes in the text. */
 static const char *variable(const char *s, size_t *len, char *err, size_t errlen)
@@ -45,7 +46,8 @@ static const char *variable(const char *s, size_t *len, char *err, size_t errlen
 	value = getenv(name);
 	if (!value)
 		snprintf(err, errlen,
-			 "the environment variable %.100s is not set; expected it in dcmd's environment",
+			 "the environment variable %.100s is not set; expected it in dcmd's "
+			 "environment",
 			 name);
 	*len = n + 3;
 	return value;

@@ -108,7 +108,7 @@ static void check_tls(struct checker *c, const struct raw *r, struct endpoint *a
 		check_warn(c, node, "tls is not used: it belongs to a tcp:// or https:// url");
 	} else {
 		if (at->kind == ENDPOINT_TCP && r->url && !strncmp(r->url, "http://", 7))
-			check_error(c, node, "tls with a url of http://; expected https:// or tcp://");
+			check_error(c, node, "tls with http://; expected https:// or tcp://");
 		at->kind = ENDPOINT_TLS;
 		at->verify = tls.verify;
 		move(&at->ca, &tls.ca);
@@ -137,8 +137,10 @@ static void check_name(struct checker *c, const struct pairs *p, const char *key
 	const struct pair *at = pairs_find(p, key);
 
 	if (s && at && !endpoint_name_ok(s))
-		check_error(c, at->value, "%s is \"%.80s\"; expected a name without spaces, quotes or "
-			    "slashes, that begins with no '-'", key, s);
+		check_error(c, at->value,
+			    "%s is \"%.80s\"; expected a name without spaces, quotes or slashes, "
+			    "that begins with no '-'",
+			    key, s);
 }
 
 /* docker_context wins over url, url over hostname. */
@@ -167,11 +169,15 @@ static void settle_endpoint(struct checker *c, const struct pair *host, const st
 		move(&at->user, &r->user);
 	} else if (!pairs_find(p, "hostname") && !pairs_find(p, "url") &&
 		   !pairs_find(p, "docker_context")) {
-		check_error(c, host->key, "the host \"%s\" says not where it is; expected hostname, url "
-			    "or docker_context", host->key->text);
+		check_error(c, host->key,
+			    "the host \"%.80s\" says not where it is; expected hostname, url or "
+			    "docker_context",
+			    host->key->text);
 	} else if (!c->errors->n) {
-		check_error(c, host->key, "the host \"%s\" has an empty address; expected a value for "
-			    "hostname, url or docker_context", host->key->text);
+		check_error(c, host->key,
+			    "the host \"%.80s\" has an empty address; expected a value for "
+			    "hostname, url or docker_context",
+			    host->key->text);
 	}
 	if (at->kind == ENDPOINT_SSH) {
 		at->backend = (enum ssh_backend)r->backend;
@@ -198,9 +204,10 @@ void config_parse_host(struct checker *c, const struct pair *at, struct host_con
 	struct pairs p;
 
 	if (!names_id_valid(at->key->text, DCM_HOST_ID_MAX))
-		check_error(c, at->key, "the host id \"%.80s\" is not valid; expected 1 to %d of A-Z a-z "
-			    "0-9 . _ -, starting with a letter or digit", at->key->text,
-			    DCM_HOST_ID_MAX);
+		check_error(c, at->key,
+			    "the host id \"%.80s\" is not valid; expected 1 to %d of A-Z a-z 0-9 . "
+			    "_ -, starting with a letter or digit",
+			    at->key->text, DCM_HOST_ID_MAX);
 	if (at->value->kind != Y_MAP) {
 		check_error(c, ynode_type(at->value) == YT_NULL ? at->key : at->value,
 			    "the host \"%.80s\" is %s; expected a map with hostname, url or "

@@ -87,7 +87,8 @@ static int authority(struct endpoint *out, const char *url, const char *s, char 
 
 	if (at) {
 		if (memchr(s, ':', (size_t)(at - s)))
-			return bad(err, "(not shown)", "holds a password; use a key file or an agent");
+			return bad(err, "(not shown)",
+				   "holds a password; use a key file or an agent");
 		if (out->kind != ENDPOINT_SSH)
 			return bad(err, url, "has a user, which only ssh:// takes");
 		out->user = strndup(s, (size_t)(at - s));

@@ -17,7 +17,7 @@
 #include <yaml.h>
 
 struct anchor {
-	char *name;
+	const char *name;
 	struct ynode *node; /* NULL: not complete yet */
 };
 
@@ -105,7 +105,7 @@ static struct anchor *find_anchor(struct loader *l, const char *name)
 static int begin_anchor(struct loader *l, const yaml_char_t *name, yaml_mark_t at, long *index)
 {
 	struct anchor *grown;
-	char *copy;
+	const char *copy;
 
 	*index = -1;
 	if (!name)
@@ -115,10 +115,9 @@ static int begin_anchor(struct loader *l, const yaml_char_t *name, yaml_mark_t a
 	grown = realloc(l->anchors, (l->n_anchors + 1) * sizeof(*grown));
 	if (grown)
 		l->anchors = grown;
-	copy = arena_alloc(l->arena, strlen((const char *)name) + 1);
+	copy = arena_str(l->arena, (const char *)name, strlen((const char *)name)).s;
 	if (!grown || !copy)
 		return no_memory(l, at);
-	strcpy(copy, (const char *)name);
 	l->anchors[l->n_anchors] = (struct anchor){.name = copy};
 	*index = (long)l->n_anchors++;
 	return 0;

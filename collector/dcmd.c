@@ -183,8 +183,10 @@ static int settle(struct options *o)
 	if (!o->instance && set(o, &o->instance, instance && *instance ? instance : "default") < 0)
 		return EXIT_USAGE;
 	if (!names_id_valid(o->instance, DCM_INSTANCE_MAX)) {
-		complain(o, "usage", "the instance name \"%s\" is not valid; expected 1 to %d of A-Z a-z "
-			 "0-9 . _ -, starting with a letter or digit", o->instance, DCM_INSTANCE_MAX);
+		complain(o, "usage",
+			 "the instance name \"%s\" is not valid; expected 1 to %d of A-Z a-z 0-9 . _ "
+			 "-, starting with a letter or digit",
+			 o->instance, DCM_INSTANCE_MAX);
 		return EXIT_USAGE;
 	}
 	if (settle_dir(o, &o->runtime_dir, "--runtime-dir", 'r') < 0 ||
@@ -235,7 +237,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			complain(o, "usage", "%s needs a value; see dcmd --help", argv[optind - 1]);
 			return EXIT_USAGE;
 		default:
-			complain(o, "usage", "unknown option %s; see dcmd --help", argv[optind - 1]);
+			complain(o, "usage", "unknown option %s; see dcmd --help",
+				 argv[optind - 1]);
 			return EXIT_USAGE;
 		}
 	}
@@ -344,7 +347,8 @@ static int run(const struct options *o, struct config *config)
 	if (rc)
 		complain(o, rc == INSTANCE_HELD ? "already_running" : "dcmd_failed", "%s", err);
 	for (size_t i = 0; !rc && i < config->n_warnings; i++)
-		log_event(LOG_LEVEL_WARN, "config_warning", NULL, LF_STR("error", config->warnings[i]));
+		log_event(LOG_LEVEL_WARN, "config_warning", NULL,
+			  LF_STR("error", config->warnings[i]));
 	if (!rc)
 		rc = supervisor_run(&opt, config);
 	instance_remove(&instance);

@@ -45,7 +45,8 @@ int decode_context(const char *json, size_t len, struct docker_context *out)
 	out->name = text_of(o, "Name");
 	if (json_object_object_get_ex(o, "Endpoints", &v) &&
 	    json_object_is_type(v, json_type_object) &&
-	    json_object_object_get_ex(v, "docker", &v) && json_object_is_type(v, json_type_object)) {
+	    json_object_object_get_ex(v, "docker", &v) &&
+	    json_object_is_type(v, json_type_object)) {
 		struct json_object *skip;
 
 		out->host = text_of(v, "Host");

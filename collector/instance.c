@@ -66,7 +66,8 @@ static int open_lock(const struct instance *i, const char *name, int *fd, char *
 
 	*fd = shm_open(name, O_RDWR | O_CREAT, 0600);
 	if (*fd < 0)
-		return fail(err, "cannot open /dev/shm%s: %s; another user may hold that name: see ls -l",
+		return fail(err,
+			    "cannot open /dev/shm%s: %s; see with ls -l whether it is another user's",
 			    name, strerror(errno));
 	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != i->uid ||
 	    (st.st_mode & 0077) != 0) {
@@ -93,7 +94,8 @@ static int held_by(const struct instance *i, long pid, char *err)
 
 	if (pid > 0)
 		snprintf(who, sizeof(who), "%ld", pid);
-	fail(err, "dcmd is already running for instance \"%s\": pid %s; stop it, or choose another --instance",
+	fail(err,
+	     "instance \"%s\" is already running: pid %s; stop it, or choose another --instance",
 	     i->name, who);
 	return INSTANCE_HELD;
 }
@@ -136,7 +138,8 @@ static int wait_for_orphans(struct instance *i, char *err)
 				       : fail(err, "cannot unlock: %s", strerror(errno));
 		nap();
 	}
-	return fail(err, "processes of the dcmd before this one are still there; end those that `ps` shows as \"dcmd: …\"");
+	return fail(err, "processes of the dcmd before this one are still there; end those that "
+			 "`ps` shows as \"dcmd: …\"");
 }
 
 int instance_lock(struct instance *i, char *err)
@@ -207,8 +210,8 @@ static int make_directory(const struct instance *i, const char *path, mode_t mod
 	struct stat st;
 
 	if (!made && errno != EEXIST)
-		return fail(err, "cannot make the directory %s: %s; choose another, or make it", path,
-			    strerror(errno));
+		return fail(err, "cannot make the directory %s: %s; choose another, or make it",
+			    path, strerror(errno));
 	if ((always ? lstat : stat)(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return fail(err, "%s is not a directory; choose another", path);
 	if (made || always) {
@@ -233,10 +236,10 @@ static int make_directory(const struct instance *i, const char *path, mode_t mod
 static void make_parents(const char *path)
 {
 	char above[PATH_MAX];
+	int n = snprintf(above, sizeof(above), "%s", path);
 
-	if (strlen(path) >= sizeof(above))
+	if (n < 1 || (size_t)n >= sizeof(above))
 		return;
-	strcpy(above, path);
 	for (char *s = strchr(above + 1, '/'); s; s = strchr(s + 1, '/')) {
 		*s = '\0';
 		mkdir(above, 0755); /* what fails shows when the last one is made */
@@ -246,11 +249,14 @@ static void make_parents(const char *path)
 
 int instance_directories(struct instance *i, char *err)
 {
-	int n = snprintf(i->socket, sizeof(i->socket), "%s/%s/broker.sock", i->runtime_dir, i->name);
+	int n = snprintf(i->socket, sizeof(i->socket), "%s/%s/broker.sock", i->runtime_dir,
+			 i->name);
 	int rc;
 
 	if (n < 0 || (size_t)n >= sizeof(i->socket))
-		return fail(err, "the path %s/%s/broker.sock is longer than %zu bytes; choose a shorter --runtime-dir",
+		return fail(err,
+			    "the path %s/%s/broker.sock is longer than %zu bytes; choose a shorter "
+			    "--runtime-dir",
 			    i->runtime_dir, i->name, sizeof(i->socket) - 1);
 	snprintf(i->run, sizeof(i->run), "%.*s", n - (int)strlen("/broker.sock"), i->socket);
 	if (asprintf(&i->state, "%s/%s", i->state_dir, i->name) < 0) {

@@ -104,7 +104,8 @@ static void check_ready(struct supervisor *s, double now)
 static void begin_stop(struct supervisor *s, double now)
 {
 	notify_send("STOPPING=1");
-	log_event(LOG_LEVEL_INFO, "dcmd_stopping", NULL, LF_INT("children", (int64_t)s->n_hosts + 1));
+	log_event(LOG_LEVEL_INFO, "dcmd_stopping", NULL,
+		  LF_INT("children", (int64_t)s->n_hosts + 1));
 	s->stop_by = now + STOP_LIMIT;
 	s->broker.wanted = false;
 	child_stop(&s->broker, now, STOP_PATIENCE, "dcmd stops");
@@ -139,7 +140,7 @@ static double deadlines(struct supervisor *s, double now)
 		s->tick_at = now + TICK;
 		directory_beat(s);
 		notify_beat(now);
-		cycle_check(s, now);
+		cycles_check(s, now);
 	}
 	s->forks_left = FORKS_A_TURN;
 	next = child_deadline(s, &s->broker, now);

@@ -343,7 +343,7 @@ void child_readable(struct supervisor *s, struct child *c, double now)
 		if (rc == -EBADMSG) {
 			log_event(LOG_LEVEL_ERROR, "control_malformed", child_name(c),
 				  LF_STR("role", role(c)),
-				  LF_STR("error", "a message of this child makes no sense: passed over"));
+				  LF_STR("error", "a message that makes no sense: passed over"));
 			continue;
 		}
 		if (rc <= 0) { /* it closed its end: it dies, or falls silent */
@@ -377,7 +377,7 @@ void child_send(struct supervisor *s, struct child *c, const struct control_msg 
 	o = c->n_outgoing < OUTGOING_MAX ? malloc(sizeof(*o)) : NULL;
 	if (!o) {
 		log_event(LOG_LEVEL_WARN, "control_full", child_name(c), LF_STR("role", role(c)),
-			  LF_STR("error", "this child reads too slowly: a message to it was dropped"));
+			  LF_STR("error", "it reads too slowly: a message was dropped"));
 		return;
 	}
 	o->msg = *m;

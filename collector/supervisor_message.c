@@ -43,7 +43,8 @@ static void pass_on(struct supervisor *s, struct child *to, const struct control
 	if (s->n_asks == ASKS_OUTSTANDING_MAX)
 		forget_old(s, now);
 	if (!s->asks || s->n_asks == ASKS_OUTSTANDING_MAX) {
-		refuse(s, m->token, m->host, DCM_EBUSY, "too many requests are under way; try again");
+		refuse(s, m->token, m->host, DCM_EBUSY,
+		       "too many requests are under way; try again");
 		return;
 	}
 	own.token = ++s->last_token;

@@ -89,8 +89,8 @@ static void set_length(size_t len)
 		return;
 	s = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
 	fclose(f);
-	for (s = s ? strtok(s + 1, " ") : NULL; s && field <= 51; s = strtok(NULL, " "))
-		v[field++] = strtoull(s, NULL, 10);
+	while (s && field <= 51 && (s = strchr(s, ' ')))
+		v[field++] = strtoull(++s, NULL, 10);
 	if (field <= 51)
 		return;
 	map.start_code = v[26];

@@ -2,7 +2,7 @@
  * log.h - structured log lines on standard error, one write() each: text for a
  * person ("ts level event host=… key=value: message") or one JSON object.
  *
- *	log_event(LOG_LEVEL_WARN, "host_offline", host, LF_STR("error", cause), LF_NUM("seconds", s));
+ *	log_event(LOG_LEVEL_WARN, "host_offline", host, LF_STR("error", cause));
  */
 #ifndef DCM_LOG_H
 #define DCM_LOG_H
