@@ -95,6 +95,7 @@ static bool escaped(struct dcm_text *out, char c)
 static bool translate(struct dcm_text *out, const char *s)
 {
 	bool operand = false; /* something stands before a repeat */
+	unsigned depth = 0;
 
 	for (; *s; s++) {
 		if (*s == '\\') {
@@ -123,14 +124,19 @@ static bool translate(struct dcm_text *out, const char *s)
 			if (s[2] != ':')
 				return false;
 			s += 2;
+			depth++;
 			text_putc(out, '(');
 			operand = false;
 		} else {
+			/* POSIX leaves a ) too many undefined. */
+			if (*s == ')' && !depth--)
+				return false;
+			depth += *s == '(';
 			text_putc(out, *s);
 			operand = *s != '(' && *s != '|';
 		}
 	}
-	return true;
+	return depth == 0;
 }
 
 bool pattern_compile(regex_t *re, const char *go)
