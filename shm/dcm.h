@@ -441,9 +441,10 @@ struct dcm_outcome {
 	char error[256];
 };
 /* Read `hosts` (n of them; n == 0: every enabled host) anew from their engines
- * and return when the memory shows it, or after `timeout_ms`.  DCM_OK: all
- * did; DCM_EHOST: some did not, see `out` (may be NULL; else room for n, or
- * for all hosts).  *n_out: how many outcomes. */
+ * and return when the memory shows it, or after `timeout_ms` (at most 10 min).
+ * DCM_OK: all did.  Else what they failed by, DCM_EHOST where they failed
+ * variously: see `out` (may be NULL; else room for n, or for all hosts).
+ * *n_out (may be NULL): how many outcomes. */
 int dcm_refresh(dcm *d, const char *const *hosts, size_t n, int timeout_ms,
 		struct dcm_outcome *out, size_t room, size_t *n_out);
 /* Fetch the last `lines` of a container's log into its log_tail. */
@@ -466,16 +467,20 @@ struct dcm_change {
 	uint32_t tiers;
 	struct dcm_str host_id; /* valid until the next call on the handle */
 };
-/* The next change since the handle was opened or dcm_changes_next() last
- * returned; waits up to `timeout_ms` (0: not, -1: for ever).  DCM_ETIMEDOUT:
- * there was none.  Changes of one container are in order; several changes
- * between two calls may come as one. */
+/* The next change since the first call of this function or dcm_changes_fd() on
+ * the handle; so call it once with 0 before you read the state that changes are
+ * to be applied to.  Waits up to `timeout_ms` (0: not, -1: for ever).
+ * DCM_ETIMEDOUT: there was none, or a signal came.  Changes of one container are
+ * in order; several between two calls may come as one. */
 int dcm_changes_next(dcm *d, struct dcm_change *out, int timeout_ms);
 /* A descriptor that polls readable when dcm_changes_next(…, 0) may have
- * something; needs the broker.  Owned by the handle.  After each wake call
- * dcm_changes_next(…, 0) until DCM_ETIMEDOUT.  -1: see dcm_error(). */
+ * something.  Owned by the handle, and the same while it lives.  After each wake
+ * call dcm_changes_next(…, 0) until DCM_ETIMEDOUT.  While the broker is away it
+ * is a timer of 20 ms.  -1: see dcm_error(). */
 int dcm_changes_fd(dcm *d);
-/* Waits until `host` (NULL: any) publishes something, or `timeout_ms`. */
+/* Waits until `host` (NULL: any) publishes something that this function has not
+ * told of on this handle, or `timeout_ms` (-1: for ever).  The first call waits
+ * for what comes from then on.  DCM_ETIMEDOUT also where a signal came. */
 int dcm_wait(dcm *d, const char *host, int timeout_ms);
 
 #if defined(__GNUC__)

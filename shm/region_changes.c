@@ -1,5 +1,6 @@
 /*
- * region_changes.c - the reader's side of a region's change ring.
+ * region_changes.c - the reader's side of a region's change ring, and a wait for it
+ * to move.
  *
  * The writer stores a change into slot head % DCM_CHANGES and then raises
  * change_head (release).  So the slots of the changes [head - DCM_CHANGES + 1,
@@ -8,37 +9,42 @@
  */
 #include "region_read.h"
 
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
 uint64_t region_change_head(const struct region_map *m)
 {
 	return atomic_load_explicit(&m->h->change_head, memory_order_acquire);
 }
 
+/* The slot of a change; NULL where the ring does not lie in what is backed.
+ * changes_offset was checked when the region was mapped, but it stands in memory
+ * that another may write: it is fetched once. */
 static const _Atomic uint64_t *ring_slot(const struct region_map *m, uint64_t index)
 {
-	uint64_t offset = m->h->changes_offset + (index & (DCM_CHANGES - 1)) * sizeof(uint64_t);
+	uint64_t at = *(const volatile uint64_t *)&m->h->changes_offset;
 
-	return (const _Atomic uint64_t *)(const void *)(m->base + offset);
-}
-
-/* changes_offset was checked when the region was mapped, but it lies in memory
- * that another may write: never follow it out of what is backed. */
-static bool ring_within(const struct region_map *m)
-{
-	uint64_t at = m->h->changes_offset;
-	uint64_t limit = atomic_load_explicit(&m->h->data_limit, memory_order_acquire);
-
-	return at % sizeof(uint64_t) == 0 && at >= DCM_PAGE && limit <= DCM_MAP_SPAN &&
-	       at <= limit && limit - at >= DCM_CHANGES * sizeof(uint64_t);
+	if (at % sizeof(uint64_t) != 0 || at < DCM_PAGE ||
+	    at > atomic_load_explicit(&m->known, memory_order_relaxed) -
+			    DCM_CHANGES * sizeof(uint64_t))
+		return NULL;
+	at += (index & (DCM_CHANGES - 1)) * sizeof(uint64_t);
+	return (const _Atomic uint64_t *)(const void *)(m->base + at);
 }
 
 int region_change_next(const struct region_map *m, uint64_t *cursor, struct region_change *out)
 {
 	uint64_t head = region_change_head(m);
+	const _Atomic uint64_t *slot;
 
 	if (*cursor == head)
 		return 0;
-	if (head - *cursor < DCM_CHANGES && ring_within(m)) {
-		uint64_t w = atomic_load_explicit(ring_slot(m, *cursor), memory_order_relaxed);
+	slot = head - *cursor < DCM_CHANGES ? ring_slot(m, *cursor) : NULL;
+	if (slot) {
+		uint64_t w = atomic_load_explicit(slot, memory_order_relaxed);
 
 		atomic_thread_fence(memory_order_acquire);
 		if (region_change_head(m) - *cursor < DCM_CHANGES) {
@@ -52,4 +58,19 @@ int region_change_next(const struct region_map *m, uint64_t *cursor, struct regi
 	}
 	*cursor = region_change_head(m);
 	return -1;
+}
+
+int region_wait_once(const struct region_map *m, uint32_t seen, int timeout_ms)
+{
+	struct timespec t = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
+	int interrupted = 0;
+
+	if (atomic_load_explicit(&m->h->publish, memory_order_acquire) != seen)
+		return 1;
+	/* Not FUTEX_PRIVATE: the word is shared between processes. */
+	if (syscall(SYS_futex, &m->h->publish, FUTEX_WAIT, seen, &t, NULL, 0) < 0)
+		interrupted = errno == EINTR;
+	if (atomic_load_explicit(&m->h->publish, memory_order_acquire) != seen)
+		return 1;
+	return interrupted ? -1 : 0;
 }

@@ -72,5 +72,8 @@ uint64_t region_change_head(const struct region_map *m);
 /* 1: the next change is in *out; 0: there is none; -1: the ring went round since,
  * so changes were missed, and *cursor is now at the head: read all anew. */
 int region_change_next(const struct region_map *m, uint64_t *cursor, struct region_change *out);
+/* One wait for header.publish to differ from `seen`.  1: it does; 0: not yet; -1:
+ * a signal came. */
+int region_wait_once(const struct region_map *m, uint32_t seen, int timeout_ms);
 
 #endif

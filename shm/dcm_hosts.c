@@ -1,0 +1,283 @@
+/*
+ * dcm_hosts.c - the rows of all hosts, and the settings of the running daemon.
+ *
+ * A row is put together of the directory's entry (description, tags, enabled,
+ * restarts) and the self entry of the host's shard (everything the collector
+ * says of itself and the engine).
+ */
+#include "dcm_impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mp.h"
+
+enum {
+	TRIES = 4,
+	ROW_MAX = 64 << 10, /* bytes of a tier of a row */
+	TAGS_MAX = 256,	    /* of a host that are shown */
+};
+
+/* Memory of a list of hosts: pieces that never move, freed together. */
+struct piece {
+	struct piece *next;
+	_Alignas(8) uint8_t data[];
+};
+
+static void *keep(struct piece **pieces, size_t len)
+{
+	struct piece *p = malloc(sizeof(*p) + len);
+
+	if (!p)
+		return NULL;
+	p->next = *pieces;
+	*pieces = p;
+	return p->data;
+}
+
+static void drop(struct piece *pieces)
+{
+	while (pieces) {
+		struct piece *next = pieces->next;
+
+		free(pieces);
+		pieces = next;
+	}
+}
+
+void dcm_hosts_free(struct dcm_hosts *h)
+{
+	drop(h->priv);
+	free(h->v);
+	*h = (struct dcm_hosts){0};
+}
+
+/* A copy of one tier of an entry, kept with the list.  *data NULL: none. */
+static int copy_tier(struct piece **pieces, const struct region_map *m, const struct dcm_entry *e,
+		     uint32_t entry, uint32_t generation, enum dcm_tier tier, uint8_t **data,
+		     uint32_t *len)
+{
+	uint32_t room = 1024;
+	uint64_t written;
+	int rc = DCM_ENOMEM;
+
+	*data = NULL;
+	for (int i = 0; i < TRIES && rc == DCM_ENOMEM && room <= ROW_MAX; i++) {
+		uint8_t *copy = keep(pieces, room);
+
+		if (!copy)
+			return DCM_ENOMEM;
+		rc = region_blob_copy(m, &e->ref[tier], entry, generation, tier, copy, room, len,
+				      &written);
+		if (rc == DCM_OK)
+			*data = copy;
+		room = rc == DCM_ENOMEM ? *len + 256 : room;
+	}
+	return rc == DCM_ENOTFOUND ? DCM_OK : rc;
+}
+
+/* Texts of a row point into its bytes, without a NUL; people print them, so
+ * give them one. */
+static bool terminate(struct piece **pieces, struct dcm_str *s)
+{
+	char *copy;
+
+	if (!s->s)
+		return true;
+	copy = keep(pieces, s->len + 1);
+	if (!copy)
+		return false;
+	memcpy(copy, s->s, s->len);
+	copy[s->len] = '\0';
+	s->s = copy;
+	return true;
+}
+
+static struct dcm_str str_of(const char *s)
+{
+	return (struct dcm_str){s, (uint32_t)strlen(s)};
+}
+
+/* ---- the directory's part of a row -------------------------------------- */
+
+static int read_dirent(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_host *out)
+{
+	const struct dcm_entry *e;
+	uint32_t generation = dcm_live_entry(&d->dir, slot, &e), len;
+	struct record_dirent row = {0};
+	struct dcm_str *tags;
+	uint8_t *data;
+	int rc;
+
+	if (generation == 0)
+		return DCM_ESTALE;
+	rc = copy_tier(pieces, &d->dir, e, slot, generation, DCM_CONFIG, &data, &len);
+	if (rc != DCM_OK || !data)
+		return rc;
+	tags = keep(pieces, TAGS_MAX * sizeof(*tags));
+	if (!tags)
+		return DCM_ENOMEM;
+	record_decode_dirent(data, len, DCM_CONFIG, &row, tags, TAGS_MAX);
+	for (uint32_t i = 0; row.tags.known && i < row.tags.n; i++)
+		if (!terminate(pieces, &tags[i]))
+			return DCM_ENOMEM;
+	out->description = row.description;
+	out->tags = row.tags;
+	return terminate(pieces, &out->description) ? DCM_OK : DCM_ENOMEM;
+}
+
+/* ---- the shard's part --------------------------------------------------- */
+
+static int read_self(const struct region_map *m, struct piece **pieces, struct dcm_host *out)
+{
+	static const enum dcm_tier tiers[] = {DCM_STATUS, DCM_STATS};
+	const struct dcm_entry *e = region_entry(m, DCM_SELF);
+	struct dcm_str *texts[] = {&out->error, &out->engine_version, &out->api_version,
+				   &out->transport, &out->os, &out->kernel};
+	uint32_t generation, len;
+	double verified;
+
+	if (!e)
+		return DCM_ELAYOUT;
+	generation = atomic_load_explicit(&e->generation, memory_order_acquire);
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t *data;
+		int rc = copy_tier(pieces, m, e, DCM_SELF, generation, tiers[i], &data, &len);
+
+		if (rc != DCM_OK)
+			return rc;
+		if (data)
+			record_decode_host(data, len, tiers[i], out);
+	}
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (!terminate(pieces, texts[i]))
+			return DCM_ENOMEM;
+	verified = region_verified(m, e, DCM_STATUS);
+	if (verified > 0)
+		out->age = fmax(0, dcm_now() - verified);
+	out->memory_held = (int64_t)atomic_load(&m->h->data_limit);
+	out->memory_used = (int64_t)atomic_load(&m->h->bytes_live);
+	return DCM_OK;
+}
+
+static void row_null(struct dcm_host *h)
+{
+	*h = (struct dcm_host){
+		.containers = DCM_UNKNOWN, .running = DCM_UNKNOWN, .age = NAN,
+		.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .cpu_percent = NAN,
+		.memory_usage = DCM_UNKNOWN, .clock_offset = NAN, .pid = DCM_UNKNOWN,
+	};
+}
+
+static int read_row(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_host *out)
+{
+	struct dcm_slot *s;
+	int rc = dcm_slot_row(d, slot, &s);
+	char *id;
+
+	row_null(out);
+	if (rc == DCM_OK)
+		rc = read_dirent(d, slot, pieces, out);
+	if (rc != DCM_OK)
+		return rc;
+	id = keep(pieces, strlen(s->host) + 1);
+	if (!id)
+		return DCM_ENOMEM;
+	strcpy(id, s->host);
+	out->id = str_of(id);
+	out->restarts = s->restarts;
+	if (!s->enabled) {
+		out->state = DCM_DISABLED;
+		out->containers = out->running = 0;
+		return DCM_OK;
+	}
+	rc = dcm_slot_shard_checked(d, slot, &s);
+	if (rc == DCM_OK)
+		rc = read_self(&s->map, pieces, out);
+	if (rc == DCM_EACCESS || rc == DCM_ELAYOUT || rc == DCM_ESYSTEM) {
+		/* One shard that cannot be read is told in its row. */
+		out->error = str_of(rc == DCM_ELAYOUT && !d->err[0] ? "its memory is damaged" : d->err);
+		return terminate(pieces, &out->error) ? DCM_OK : DCM_ENOMEM;
+	}
+	return rc == DCM_ENOTFOUND ? DCM_OK : rc;
+}
+
+int dcm_hosts_read(dcm *d, struct dcm_hosts *out)
+{
+	struct piece *pieces = NULL;
+	int rc = dcm_slots_sorted(d);
+
+	dcm_hosts_free(out);
+	if (rc != DCM_OK)
+		return rc;
+	out->v = calloc(d->n_order + 1, sizeof(*out->v));
+	if (!out->v)
+		return dcm_fail(d, DCM_ENOMEM, "out of memory for %u hosts", d->n_order);
+	for (uint32_t i = 0; i < d->n_order; i++) {
+		rc = DCM_EBUSY;
+		for (int k = 0; k < TRIES && rc == DCM_EBUSY; k++)
+			rc = read_row(d, d->order[i], &pieces, &out->v[out->n]);
+		if (rc == DCM_OK)
+			out->n++;
+		else if (rc != DCM_ESTALE)
+			break;
+	}
+	out->priv = pieces;
+	if (rc == DCM_OK || rc == DCM_ESTALE)
+		return DCM_OK;
+	dcm_hosts_free(out);
+	if (rc == DCM_ENOMEM)
+		dcm_fail(d, rc, "out of memory for the rows of the hosts");
+	else if (rc == DCM_EBUSY)
+		dcm_fail(d, rc, "a host's row changes too fast to be read; try again");
+	return rc;
+}
+
+/* ---- the daemon --------------------------------------------------------- */
+
+int dcm_info_load(dcm *d)
+{
+	static const struct dcm_info defaults = {.ttl = {120, 300, 3600, 7200, 0}};
+	const struct dcm_entry *e = region_entry(&d->dir, DCM_SELF);
+	struct region_blob b;
+	uint32_t generation;
+	uint64_t ref;
+
+	if (!e)
+		return DCM_ELAYOUT;
+	ref = atomic_load_explicit(&e->ref[DCM_STATUS], memory_order_acquire);
+	if (ref != 0 && ref == d->info_ref)
+		return DCM_OK;
+	generation = atomic_load_explicit(&e->generation, memory_order_acquire);
+	for (int i = 0; i < TRIES; i++) {
+		struct dcm_info info = defaults;
+		int rc = region_blob_load(&d->dir, &e->ref[DCM_STATUS], DCM_SELF, generation,
+					  DCM_STATUS, &b);
+
+		if (rc == DCM_ENOTFOUND) { /* the daemon is just starting */
+			d->info = defaults;
+			return DCM_OK;
+		}
+		if (rc != DCM_OK || !record_decode_info(b.data, b.len, &info) || !region_blob_ok(&b))
+			continue;
+		d->info = info;
+		d->info_ref = b.ref;
+		return DCM_OK;
+	}
+	return DCM_EBUSY;
+}
+
+int dcm_info_read(dcm *d, struct dcm_info *out)
+{
+	int rc = dcm_directory_checked(d);
+
+	if (rc != DCM_OK)
+		return rc;
+	rc = dcm_info_load(d);
+	if (rc != DCM_OK)
+		return dcm_fail(d, rc, "the daemon's settings cannot be read from its memory; "
+				"restart dcmd");
+	*out = d->info;
+	return DCM_OK;
+}

@@ -1,0 +1,146 @@
+/*
+ * dcm_view.c - a tier in place: no copy, no allocation, no system call.  And the
+ * digest that lies in the entry itself.
+ */
+#include "dcm_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "fields.h"
+#include "mp.h"
+
+int dcm_view(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *out)
+{
+	struct dcm_place at;
+	struct region_blob b;
+	int rc;
+
+	if ((unsigned)tier >= DCM_TIERS)
+		return dcm_fail(d, DCM_EINVAL, "no such tier: %d", (int)tier);
+	rc = dcm_locate(d, ref, &at);
+	if (rc != DCM_OK)
+		return rc;
+	rc = region_blob_load(at.map, &at.e->ref[tier], at.entry, at.generation, tier, &b);
+	if (rc == DCM_ENOTFOUND && region_entry_ok(at.e, at.generation))
+		return dcm_fail(d, rc, "the %s of the container are not known yet",
+				record_tier_names[tier]);
+	if (rc == DCM_EBUSY)
+		return dcm_fail(d, rc, "the container changes too fast to be read; try again");
+	if (rc != DCM_OK)
+		return dcm_fail(d, DCM_ESTALE, "the container is gone; look it up anew");
+	*out = (struct dcm_view){.map = at.map, .data = b.data, .len = b.len, .ref = b.ref,
+				 .entry = at.e, .entry_generation = at.generation, .tier = tier,
+				 .sequence = b.seq};
+	return DCM_OK;
+}
+
+bool dcm_view_ok(const struct dcm_view *v)
+{
+	const struct dcm_entry *e = v->entry;
+	struct region_blob b = {
+		.blob = (const struct dcm_blob *)(const void *)(v->data - DCM_BLOB_HEADER),
+		.seq = v->sequence,
+		.ref = v->ref,
+		.slot = &e->ref[v->tier],
+	};
+
+	return region_blob_ok(&b) && region_entry_ok(e, v->entry_generation);
+}
+
+/* Moves `m` behind the key of field `d`, looking from there to the end. */
+static bool seek(struct mp *m, const struct field *d)
+{
+	while (m->p < m->end && !m->bad) {
+		if ((size_t)(m->end - m->p) >= d->key_len && memcmp(m->p, d->key, d->key_len) == 0) {
+			m->p += d->key_len;
+			return true;
+		}
+		mp_skip(m); /* the key */
+		mp_skip(m);
+	}
+	return false;
+}
+
+/* A cursor at the value of field `f`, looked for from where the last one was
+ * found on, then from the start. */
+static bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m)
+{
+	const struct field *d;
+	uint32_t pairs;
+
+	if ((unsigned)f >= DCM_FIELD_COUNT || record_fields[f].tier != v->tier)
+		return false;
+	d = &record_fields[f];
+	*m = mp_of(v->data, v->len);
+	if (v->cursor > 0 && v->cursor < v->len) {
+		m->p += v->cursor;
+		if (seek(m, d))
+			return true;
+		*m = mp_of(v->data, v->len);
+	}
+	return mp_map(m, &pairs) && seek(m, d);
+}
+
+static bool found(struct dcm_view *v, const struct mp *m, bool got)
+{
+	if (m->bad)
+		return false;
+	v->cursor = (uint32_t)(m->p - v->data);
+	return got;
+}
+
+bool dcm_view_int(struct dcm_view *v, enum dcm_field f, int64_t *out)
+{
+	struct mp m;
+
+	return find_value(v, f, &m) && found(v, &m, mp_int(&m, out));
+}
+
+bool dcm_view_float(struct dcm_view *v, enum dcm_field f, double *out)
+{
+	struct mp m;
+
+	return find_value(v, f, &m) && found(v, &m, mp_float(&m, out));
+}
+
+bool dcm_view_bool(struct dcm_view *v, enum dcm_field f, bool *out)
+{
+	struct mp m;
+
+	return find_value(v, f, &m) && found(v, &m, mp_bool(&m, out));
+}
+
+bool dcm_view_str(struct dcm_view *v, enum dcm_field f, struct dcm_str *out)
+{
+	struct mp m;
+
+	return find_value(v, f, &m) && found(v, &m, mp_str(&m, out));
+}
+
+void dcm_brief_of(const struct dcm_entry *e, struct dcm_brief *out)
+{
+	uint64_t w = atomic_load_explicit(&e->brief, memory_order_relaxed);
+	uint64_t memory = atomic_load_explicit(&e->memory_usage, memory_order_relaxed);
+	uint32_t bits = (uint32_t)(w >> 32);
+	float cpu;
+
+	memcpy(&cpu, &bits, sizeof(cpu));
+	out->status = (uint8_t)w;
+	out->health = (uint8_t)(w >> 8);
+	out->cpu_percent = (double)cpu;
+	out->memory_usage = memory > INT64_MAX ? DCM_UNKNOWN : (int64_t)memory;
+}
+
+int dcm_brief_read(dcm *d, struct dcm_ref ref, struct dcm_brief *out)
+{
+	struct dcm_place at;
+	int rc = dcm_locate(d, ref, &at);
+
+	if (rc != DCM_OK)
+		return rc;
+	dcm_brief_of(at.e, out);
+	if (!region_entry_ok(at.e, at.generation))
+		return dcm_fail(d, DCM_ESTALE, "the container is gone; look it up anew");
+	return DCM_OK;
+}
