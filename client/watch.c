@@ -388,6 +388,7 @@ static int follow(struct watch *w)
 int cmd_watch(struct client *c)
 {
 	struct watch w = {.c = c, .silent = true};
+	struct dcm_change first;
 	struct dcm_text why = {0};
 	int rc = filter_resolve(c->o.filter, c->d, NULL, &why), status;
 
@@ -399,6 +400,9 @@ int cmd_watch(struct client *c)
 	w.show_hosts = filter_is_of_hosts(c->o.filter);
 	dcm_record_init(&w.record);
 	output_begin(&c->out, &change_rows, SHAPE_STREAM);
+	/* From this call on libdcm follows; what comes while stock is taken is in
+	 * it, and comes again as a change that changes nothing. */
+	dcm_changes_next(c->d, &first, 0);
 	hosts(&w);
 	w.silent = false;
 	status = follow(&w);

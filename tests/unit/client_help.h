@@ -23,10 +23,6 @@
 #define ID_A "a000000000000000000000000000000000000000000000000000000000000001"
 #define ID_B "b000000000000000000000000000000000000000000000000000000000000002"
 
-#define STRS(...) \
-	((struct dcm_strs){(const struct dcm_str[]){__VA_ARGS__}, \
-			   sizeof((const struct dcm_str[]){__VA_ARGS__}) / sizeof(struct dcm_str), \
-			   true})
 #define S(text) ((struct dcm_str){text, sizeof(text) - 1})
 
 static inline void record_named(struct dcm_record *r, const char *host, const char *id,
