@@ -23,9 +23,10 @@ void text_add(struct dcm_text *t, const char *s, size_t n);
 void text_puts(struct dcm_text *t, const char *s);
 void text_putc(struct dcm_text *t, char c);
 void text_pad(struct dcm_text *t, size_t spaces);
-void text_printf(struct dcm_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void text_printf(struct dcm_text *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3), nonnull(2)));
 void text_vprintf(struct dcm_text *t, const char *fmt, va_list ap)
-	__attribute__((format(printf, 2, 0)));
+	__attribute__((format(printf, 2, 0), nonnull(2)));
 /* Keeps the memory for the next use. */
 void text_clear(struct dcm_text *t);
 
