@@ -107,11 +107,8 @@ static int copy_entries(struct region *to, const struct region *from)
 
 static void copy_ring(struct region *to, const struct region *from)
 {
-	_Atomic uint64_t *a = (_Atomic uint64_t *)(from->base + from->h->changes_offset);
-	_Atomic uint64_t *b = (_Atomic uint64_t *)(to->base + to->h->changes_offset);
-
-	for (uint32_t i = 0; i < DCM_CHANGES; i++)
-		st_64(&b[i], ld(&a[i]));
+	st_words((_Atomic uint64_t *)(to->base + to->h->changes_offset),
+		 from->base + from->h->changes_offset, DCM_CHANGES * sizeof(uint64_t));
 	st_64(&to->h->change_head, ld(&from->h->change_head));
 }
 

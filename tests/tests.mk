@@ -85,6 +85,31 @@ fuzz:
 
 .PHONY: fuzz fuzz-programs
 
+# ---- the shared memory under a writer that is killed (tests/stress) ------------------
+# The regions alone, each program with its own build of them: as they are, with
+# validation left out (must be seen to fail), and with the writer's stores counted.
+
+REGION_SRC  := $(wildcard shm/region*.c) shm/names.c
+STRESS_DEP  := $(REGION_SRC) $(wildcard tests/stress/*.[ch] shm/*.h)
+STRESS_BIN  := $(addprefix $(BUILD)/tests/,stress_region stress_unvalidated stores_region)
+STRESS_FULL := 20000000
+stress_cc    = @mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(1) -o $@ $(2) $(REGION_SRC) -lxxhash
+
+$(BUILD)/tests/stress_region: $(STRESS_DEP)
+	$(call stress_cc,,tests/stress/stress_region.c)
+$(BUILD)/tests/stress_unvalidated: $(STRESS_DEP)
+	$(call stress_cc,-DDCM_TEST_NO_VALIDATION,tests/stress/stress_region.c)
+$(BUILD)/tests/stores_region: $(STRESS_DEP)
+	$(call stress_cc,-DDCM_TEST_STORES,tests/stress/stores_region.c)
+
+# `make stress` is the proof, a minute or two; check-stress a short form of it.
+stress: $(STRESS_BIN)
+	tests/stress/run $(BUILD)/tests $(STRESS_FULL) 1
+check-stress: $(STRESS_BIN)
+	tests/stress/run $(BUILD)/tests 2000000 11
+
+CHECKS += stress
+
 # ---- the simulated engine ----------------------------------------------------------
 
 SIMENGINE := $(BUILD)/tests/simengine
@@ -116,5 +141,5 @@ check:
 	$(MAKE) all test-programs
 	tests/run checks '$(MAKE)' $(CHECKS)
 
-.PHONY: unit asan tsan asan-build simengine test-programs integration check check-tree \
+.PHONY: unit asan tsan stress asan-build simengine test-programs integration check check-tree \
 	tsan-programs $(addprefix check-,$(CHECKS))
