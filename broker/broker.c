@@ -26,7 +26,7 @@
 
 enum {
 	STEP_US = 5000,	       /* of following, between two turns of the loop */
-	STEP_GAP_US = 5000,    /* at least, between two looks at all rings */
+	STEP_GAP_US = 25000,   /* at least, between two looks at all rings */
 	OPEN_AGAIN_US = 50000, /* while the directory is not there */
 	HOSTS_AGAIN_MS = 250,
 };
@@ -69,7 +69,8 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
 	step(arg);
 }
 
-/* A collector published.  Many at once are one look. */
+/* A collector published.  Subscribers are told at once, and look themselves; the
+ * indexes may wait, since a query catches up first: many bells are one look. */
 static void on_bell(evutil_socket_t fd, short what, void *arg)
 {
 	struct broker *b = arg;
@@ -77,7 +78,10 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
 	struct timeval tv = after_us(now < due ? due - now : 0);
 
 	(void)what;
-	if (read(fd, &rings, sizeof(rings)) != (ssize_t)sizeof(rings) || evtimer_pending(b->step, NULL))
+	if (read(fd, &rings, sizeof(rings)) != (ssize_t)sizeof(rings))
+		return;
+	serve_changed(b->serve);
+	if (evtimer_pending(b->step, NULL))
 		return;
 	if (now >= due)
 		step(b);

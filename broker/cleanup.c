@@ -60,7 +60,8 @@ void cleanup_tick(struct cleanup *c)
 	if (dcm_info_read(c->d, &info) != DCM_OK)
 		return;
 	if (now >= c->memory_due) {
-		unsigned n = cleanup_orphans("/dev/shm", c->env->uid, c->env->instance);
+		unsigned n = cleanup_orphans("/dev/shm", c->env->uid, c->env->instance,
+					     &c->lockless);
 
 		if (n)
 			log_event(LOG_LEVEL_INFO, "orphans_removed", NULL, LF_INT("objects", n));

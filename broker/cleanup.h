@@ -4,7 +4,8 @@
  *  - Containers of a host that was not verified for memory_retention: its
  *    collector is asked to forget them (the broker writes no shard).
  *  - Memory objects of instances of this user that are dead: those whose lock
- *    nobody holds.  Never another user's, never the broker's own instance's.
+ *    nobody holds; where the lock object itself is missing, those that were found
+ *    so the round before, too.  Never another user's, never the own instance's.
  *  - Snapshots (*.snap) of this instance older than disk_retention.
  */
 #ifndef DCM_CLEANUP_H
@@ -12,12 +13,19 @@
 
 #include "../shm/child.h"
 #include "../shm/dcm.h"
+#include "../shm/names.h"
 #include "requests.h"
 
+/* Instances of which a round found objects, but no lock object. */
+struct orphans {
+	char name[32][DCM_INSTANCE_MAX + 1];
+	unsigned n;
+};
 struct cleanup {
 	const struct child_env *env;
 	dcm *d;
 	struct requests *requests;
+	struct orphans lockless;
 	double memory_due, disk_due; /* monotonic s */
 };
 void cleanup_init(struct cleanup *c, const struct child_env *env, dcm *d, struct requests *r);
@@ -25,7 +33,8 @@ void cleanup_init(struct cleanup *c, const struct child_env *env, dcm *d, struct
 void cleanup_tick(struct cleanup *c);
 
 /* The parts, for tests.  Each returns how many it threw away.  shm_dir: "/dev/shm". */
-unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own_instance);
+unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own_instance,
+			 struct orphans *lockless);
 unsigned cleanup_files(const char *dir, uid_t uid, double older_than_s);
 
 #endif

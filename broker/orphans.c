@@ -7,20 +7,22 @@
  * holds the lock none of that name can start.  The lock object goes last: a
  * supervisor that opened it before and gets its lock after finds that the name
  * no longer leads to it, and begins anew.
+ *
+ * Objects without any lock object are no instance's that this program left: an
+ * instance makes its lock first and removes it last.  They may be somebody's who
+ * is at work with the writer alone, such as a test; so they have until the next
+ * round.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../shm/log.h"
-#include "../shm/names.h"
 #include "cleanup.h"
-
-enum { DEAD_AT_ONCE = 32 }; /* instances in one round */
 
 /* The objects of `instance` but for its lock. */
 static unsigned remove_objects(DIR *d, uid_t uid, const char *instance)
@@ -40,11 +42,12 @@ static unsigned remove_objects(DIR *d, uid_t uid, const char *instance)
 	return removed;
 }
 
-/* The lock of an instance, held; -1: it lives, or its lock is not ours. */
-static int hold_lock(DIR *d, const char *name, uid_t uid)
+/* The lock of an instance, held; -1: it lives, or its lock is not ours, or (but
+ * where `make` is given) there is none. */
+static int hold_lock(DIR *d, const char *name, uid_t uid, int make)
 {
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int fd = openat(dirfd(d), name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	int fd = openat(dirfd(d), name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | make, 0600);
 	struct stat st, now;
 
 	if (fd < 0)
@@ -55,48 +58,62 @@ static int hold_lock(DIR *d, const char *name, uid_t uid)
 	    now.st_dev == st.st_dev)
 		return fd;
 	close(fd);
+	errno = EBUSY;
 	return -1;
 }
 
-static unsigned remove_dead(DIR *d, uid_t uid, const char *instance)
+static bool listed(const struct orphans *o, const char *instance)
+{
+	for (unsigned i = 0; i < o->n; i++)
+		if (strcmp(o->name[i], instance) == 0)
+			return true;
+	return false;
+}
+
+static void list(struct orphans *o, const char *instance)
+{
+	if (o->n < sizeof(o->name) / sizeof(o->name[0]) && !listed(o, instance))
+		memcpy(o->name[o->n++], instance, strlen(instance) + 1);
+}
+
+static unsigned remove_dead(DIR *d, uid_t uid, const char *instance, const struct orphans *before,
+			    struct orphans *lockless)
 {
 	char lock[DCM_OBJECT_NAME_MAX];
 	unsigned removed;
 	int fd;
 
 	names_lock(lock, uid, instance);
-	fd = hold_lock(d, lock + 1, uid);
-	if (fd < 0)
+	fd = hold_lock(d, lock + 1, uid, listed(before, instance) ? O_CREAT : 0);
+	if (fd < 0) {
+		if (errno == ENOENT)
+			list(lockless, instance);
 		return 0;
+	}
 	removed = remove_objects(d, uid, instance);
 	if (unlinkat(dirfd(d), lock + 1, 0) == 0)
 		removed++;
 	close(fd);
-	if (removed)
-		log_event(LOG_LEVEL_INFO, "orphan_instance", NULL, LF_STR("instance", instance),
-			  LF_INT("objects", removed));
+	log_event(LOG_LEVEL_INFO, "orphan_instance", NULL, LF_STR("instance", instance),
+		  LF_INT("objects", removed));
 	return removed;
 }
 
-unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own)
+unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own, struct orphans *lockless)
 {
-	char found[DEAD_AT_ONCE][DCM_INSTANCE_MAX + 1];
-	unsigned n = 0, removed = 0, i;
+	struct orphans found = {.n = 0}, before = *lockless;
 	DIR *d = opendir(shm_dir);
 	const struct dirent *e;
 	struct names_parsed p;
+	unsigned removed = 0;
 
-	/* First whom there is something of, since removing moves the listing. */
-	while (d && n < DEAD_AT_ONCE && (e = readdir(d))) {
-		if (!names_parse(e->d_name, &p) || p.uid != uid || strcmp(p.instance, own) == 0)
-			continue;
-		for (i = 0; i < n && strcmp(found[i], p.instance) != 0; i++)
-			;
-		if (i == n)
-			memcpy(found[n++], p.instance, sizeof(found[0]));
-	}
-	for (i = 0; i < n; i++)
-		removed += remove_dead(d, uid, found[i]);
+	lockless->n = 0;
+	/* First of whom there is something: removing moves the listing. */
+	while (d && (e = readdir(d)))
+		if (names_parse(e->d_name, &p) && p.uid == uid && strcmp(p.instance, own) != 0)
+			list(&found, p.instance);
+	for (unsigned i = 0; i < found.n; i++)
+		removed += remove_dead(d, uid, found.name[i], &before, lockless);
 	if (d)
 		closedir(d);
 	return removed;

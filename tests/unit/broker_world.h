@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +39,7 @@ struct world {
 	struct region *dir, *shard[WORLD_HOSTS_MAX];
 	unsigned hosts;
 	struct child_env env;
+	int lock;    /* held, or a broker on this machine takes the world for an orphan */
 	int control; /* the supervisor's end */
 	pid_t pid;
 };
@@ -146,6 +148,18 @@ static inline int world_listen(const struct world *w)
 	return fd;
 }
 
+static inline int world_lock(const struct world *w)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char name[DCM_OBJECT_NAME_MAX];
+	int fd;
+
+	names_lock(name, getuid(), w->instance);
+	fd = shm_open(name, O_RDWR | O_CREAT, 0600);
+	MUST(fd >= 0 && fcntl(fd, F_OFD_SETLK, &l) == 0);
+	return fd;
+}
+
 /* Starts a broker; the last one must have been ended. */
 static inline void world_broker(struct world *w)
 {
@@ -179,6 +193,7 @@ static inline void world_begin(struct world *w, unsigned hosts)
 	snprintf(w->socket, sizeof(w->socket), "%.94s/broker.sock", path);
 	snprintf(w->state, sizeof(w->state), "%s/state", w->runtime);
 	MUST(mkdir(w->state, 0700) == 0);
+	w->lock = world_lock(w);
 	w->dir = world_region(w, NULL);
 	world_info(w, 3600, 300);
 	for (unsigned h = 0; h < hosts; h++) {
@@ -209,13 +224,16 @@ static inline int world_broker_end(struct world *w, int sig)
 
 static inline void world_end(struct world *w)
 {
-	char path[128];
+	char path[128], name[DCM_OBJECT_NAME_MAX];
 
 	region_close(&w->dir, true);
 	for (unsigned h = 0; h < w->hosts; h++)
 		region_close(&w->shard[h], true);
 	close(w->env.bell);
 	close(w->env.listener);
+	names_lock(name, getuid(), w->instance);
+	shm_unlink(name);
+	close(w->lock);
 	unlink(w->socket);
 	snprintf(path, sizeof(path), "%s/%s", w->runtime, w->instance);
 	rmdir(path);
