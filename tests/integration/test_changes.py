@@ -48,9 +48,11 @@ class Changes(dcmtest.Case):
         self.api.run("growing", ["sh", "-c",
                                  "n=0; while true; do n=$((n+1)); echo tick $n; sleep 0.2; done"])
         wait_until(lambda: self.dcm.get("alpha", "growing"))
-        first = wait_until(lambda: self.dcm.json("logs", "alpha", "growing", "-n", "3")["log_tail"])
-        wait_until(lambda: self.dcm.json("logs", "alpha", "growing", "-n", "3")["log_tail"] != first,
-                   "other lines")
+        def three():
+            lines = self.dcm.json("logs", "alpha", "growing", "-n", "3")["log_tail"]
+            return lines if len(lines) == 3 else None
+        first = wait_until(three, "three lines")
+        wait_until(lambda: three() != first, "other lines")
         self.assertEqual(len(self.dcm.get("alpha", "growing")["log_tail"]), 3)
 
     def test_logs_of_a_driver_that_keeps_none(self):

@@ -78,22 +78,20 @@ class Commands(dcmtest.Case):
             self.assertIn(args[1] if args[0] == "alpha" else args[0], done.stderr)
 
     def test_a_short_or_ambiguous_prefix(self):
-        ids = [c["Id"] for c in self.alpha.api.list()]
-        self.assertEqual(self.dcm.run("get", "alpha", ids[0][:3]).returncode, 1)
+        many = dcmtest.SimEngine("many", 1500)  # so many that some ids begin alike
+        self.addCleanup(many.stop)
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([many]))
+        self.addCleanup(dcm.stop)
+        dcm.settle([many])
         by4 = {}
-        for n in range(400):
-            i = self.alpha.api.create("prefix-%d" % n, ["true"])
-            self.addCleanup(self.alpha.api.remove, i)
+        for i in (r["container_id"] for r in dcm.ps()):
             by4.setdefault(i[:4], []).append(i)
-            if len(by4[i[:4]]) > 1:
-                break
-        else:
-            self.skipTest("of 400 ids no two began alike")
-        pair = by4[i[:4]]
-        dcmtest.wait_until(lambda: self.dcm.get("alpha", pair[0]) and
-                           self.dcm.get("alpha", pair[1]))
-        done = self.dcm.run("get", "alpha", i[:4])
-        self.assertEqual(done.returncode, 1)
+        pair = next(v for v in by4.values() if len(v) > 1)
+        alone = next(v for v in by4.values() if len(v) == 1)[0]
+        self.assertEqual(dcm.get("many", alone[:4])["container_id"], alone)
+        self.assertEqual(dcm.run("get", "many", alone[:3]).returncode, 1)
+        done = dcm.run("get", "many", pair[0][:4])
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
         for one in pair:
             self.assertIn(one[:12], done.stderr)
 

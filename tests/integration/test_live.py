@@ -136,9 +136,9 @@ class Live:
             self.assertIn(c, ids)
 
     def test_networks_come_and_go(self):
-        c = self.run_one("n", HostConfig={"NetworkMode": self.network("live_one")})
+        one, other = self.network("live_one"), self.network("live_two")
+        c = self.run_one("n", HostConfig={"NetworkMode": one})
         self.sees(c, "start", status="running")
-        other = self.network("live_two")
         self.api.connect(other, c, Aliases=["also"])
         r = self.sees(c, "the second network")
         self.assertEqual([n["name"] for n in r["networks"]], ["live_one", "live_two"])
