@@ -150,7 +150,8 @@ struct sampler {
 	bool burst, failing;
 	bool overdue, stretched;  /* a burst took longer than the interval; the last did */
 	double began_at;
-	unsigned asked, failed;
+	unsigned asked, failed;	  /* since it was last idle */
+	unsigned late;		  /* that failed before that */
 	struct event *timer, *second, *ended;
 	char error[256];
 };
@@ -276,6 +277,7 @@ int sampler_init(struct collector *c);
 void sampler_want(struct collector *c, struct container *ct); /* its first sample, now */
 void sampler_burst(struct collector *c);
 bool sampler_idle(const struct collector *c);
+unsigned sampler_late(const struct collector *c); /* how many did not answer, of the last */
 bool sampler_settled(const struct collector *c); /* but for what hangs */
 void sampler_drop(struct collector *c, struct container *ct);
 void sampler_stop(struct collector *c);

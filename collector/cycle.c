@@ -15,6 +15,8 @@
 
 #include "collector_impl.h"
 
+static const double give_up_after = 5; /* s that a cycle has before the next list */
+
 static void begin(struct collector *c);
 
 /* ---- the end ------------------------------------------------------------------------ */
@@ -54,7 +56,7 @@ static void report(struct collector *c, int rc, const char *error)
 static void end(struct collector *c, const char *error)
 {
 	struct cycle *cy = &c->cycle;
-	unsigned late = cy->failed + cy->slow + (cy->stats ? c->sampler.n_active : 0);
+	unsigned late = cy->failed + cy->slow + (cy->stats ? sampler_late(c) : 0);
 	char partial[128];
 
 	cy->active = false;
@@ -198,7 +200,7 @@ static bool list_must_do(struct listing *l, struct container *ct, bool held)
 
 	if (ct->published)
 		return !held && (!ct->whole || ct->failures);
-	if (left > 0 && ct->failures)
+	if (left > 0)
 		cycle_list_after(l->c, left);
 	return left <= 0;
 }
@@ -332,20 +334,38 @@ void cycle_want(struct collector *c, bool full, bool stats)
 		begin(c);
 }
 
+/* Whatever inspects it still waits for: the next list must come in time.  They
+ * stay in their queue. */
+static void give_up(struct collector *c)
+{
+	struct cycle *cy = &c->cycle;
+
+	if (!cy->active || cy->listing)
+		return;
+	cy->slow += cy->pending;
+	cy->pending = 0;
+	inventory_each(c, unmark, NULL);
+	cy->stats = cy->stats && sampler_idle(c);
+	end(c, NULL);
+}
+
 void cycle_list_after(struct collector *c, double seconds)
 {
 	if (!evtimer_pending(c->cycle.again, NULL))
 		timer_set(c->cycle.again, fmax(seconds, 0.05));
 }
 
+/* Some are still not published: a list shows what it knows of them. */
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
 
 	(void)fd;
 	(void)what;
-	if (c->session.live)
-		cycle_want(c, false, false);
+	if (!c->session.live || c->inventory.published == c->inventory.count)
+		return;
+	give_up(c);
+	cycle_want(c, false, false);
 }
 
 static void on_complete(evutil_socket_t fd, short what, void *arg)
@@ -367,8 +387,11 @@ static void on_status_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	timer_set(c->cycle.status_timer, c->cache->status_update);
-	if (c->session.live)
-		cycle_want(c, false, false);
+	if (!c->session.live)
+		return;
+	if (mono_now() - c->cycle.began_at > give_up_after)
+		give_up(c);
+	cycle_want(c, false, false);
 }
 
 static void on_config_timer(evutil_socket_t fd, short what, void *arg)

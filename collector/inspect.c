@@ -162,14 +162,15 @@ static void fail(struct inspection *in, const char *error)
 {
 	struct collector *c = in->collector;
 	struct container *ct = in->container;
-	bool first = ct->failures == 0, unpublished = !ct->published;
+	bool first = ct->failures == 0;
 	char hex[65];
 
 	c->errors++;
 	id_hex(ct->id, hex);
 	snprintf(c->inspector.error, sizeof(c->inspector.error), "inspect of %.12s failed: %.200s",
 		 hex, error);
-	log_event(first ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, "inspect_failed", c->host->id,
+	/* one line when it begins: host_degraded says the rest */
+	log_event(c->inventory.failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "inspect_failed", c->host->id,
 		  LF_STR("container", hex), LF_STR("error", error));
 	c->inventory.failing += first;
 	if (ct->failures < 250)
@@ -178,8 +179,6 @@ static void fail(struct inspection *in, const char *error)
 	/* drop() emptied the place, so that this is the next attempt */
 	if (!ct->inspecting)
 		inventory_touch(c, ct, fmin(ldexp(1, ct->failures < 8 ? ct->failures : 8), retry_most));
-	if (unpublished) /* it is shown with what the list says, then */
-		cycle_list_after(c, ct->first_seen_at + c->cache->request_timeout - mono_now());
 }
 
 void inspect_ready(struct inspection *in, bool known, struct dcm_str text)

@@ -108,6 +108,7 @@ struct container *inventory_add(struct collector *c, const uint8_t id[32])
 	ct->chain = v->buckets[b];
 	v->buckets[b] = ct;
 	v->count++;
+	cycle_list_after(c, c->cache->request_timeout);
 	return ct;
 }
 

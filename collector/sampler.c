@@ -66,17 +66,19 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!sampler_idle(c))
 		return;
+	s->failing = s->failed > 0;
+	s->late = s->failed;
 	if (s->burst) {
 		s->burst = false;
-		s->failing = s->failed > 0;
 		log_event(LOG_LEVEL_DEBUG, "stats", c->host->id, LF_INT("containers", s->asked),
 			  LF_INT("failed", s->failed), LF_NUM("seconds", took));
 		if (s->overdue)
 			stretch(c, took);
 		else
 			s->stretched = false;
-		session_update(c);
 	}
+	s->asked = s->failed = 0;
+	session_update(c);
 	c->row_dirty = true;
 	publish_flush(c, true);
 	collector_trim();
@@ -165,9 +167,11 @@ static void on_stats(void *arg, const struct engine_reply *r)
 	} else if (r->status != 404 && r->status != 409) { /* those: it just went */
 		c->errors++;
 		s->failed++;
+		s->failing = true;
 		snprintf(s->error, sizeof(s->error), "stats failed: %.230s", error);
 		if (r->failure && r->failure != ENGINE_STATUS)
 			session_suspect(c);
+		session_update(c);
 	}
 	publish_flush(c, false);
 	pump(c);
@@ -252,6 +256,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		s->overdue = true;
 	else
 		sampler_burst(c);
+}
+
+unsigned sampler_late(const struct collector *c)
+{
+	return sampler_idle(c) ? c->sampler.late : c->sampler.n_active + c->sampler.failed;
 }
 
 bool sampler_settled(const struct collector *c)

@@ -126,13 +126,17 @@ static void disconnect(struct collector *c)
 	se->live = false;
 }
 
+static double jitter(double seconds)
+{
+	return seconds * (0.8 + 0.4 * drand48());
+}
+
 static void failed(struct collector *c, const char *error)
 {
 	struct session *se = &c->session;
 	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
 	bool lost = c->session.live;
 	char why[256];
-	double wait;
 
 	snprintf(why, sizeof(why), "%s", error);
 	c->errors++;
@@ -146,9 +150,8 @@ static void failed(struct collector *c, const char *error)
 	publish_flush(c, true);
 	collector_say(c, &m);
 	ask_attempt_failed(c, why);
-	wait = se->backoff * (0.8 + 0.4 * drand48());
+	timer_set(se->retry, jitter(se->backoff));
 	se->backoff = fmin(se->backoff * 2, backoff_most);
-	timer_set(se->retry, wait);
 	collector_trim();
 }
 
@@ -379,8 +382,8 @@ void session_stream_lost(struct collector *c, const char *error)
 		shake(c);
 		return;
 	}
-	timer_set(se->retry, se->backoff * (0.8 + 0.4 * drand48()));
-	se->backoff = fmin(se->backoff * 2, backoff_most);
+	timer_set(se->retry, jitter(fmin(backoff_first * ldexp(1, c->watch.short_lives < 16 ? (int)c->watch.short_lives : 16),
+					 backoff_most)));
 }
 
 static void on_probe(void *arg, const struct engine_reply *r)
