@@ -349,7 +349,7 @@ static void sentences_of_errors(void **state)
 	refuses("null\n", "null");
 	refuses("[]", "no Id");
 	refuses("{\"Id\":\"abc\"}", "no Id");
-	refuses("{'Id':1}", "not JSON");
+	refuses("{\"Id\":1,}", "not JSON");
 	refuses("{} trailing", "not JSON");
 	memset(deep, '[', sizeof(deep));
 	deep[sizeof(deep) - 1] = 0;

@@ -172,7 +172,7 @@ static int list_text(const char *text, size_t len, char *err)
 static void damaged_lists(void **state)
 {
 	static const char *const bad[] = {
-		"",    "null", "{}",   "[",    "[{}",	   "[{},", "[{},]", "[{} {}]",
+		"",    "null", "{}",   "[",    "[{}",	   "[{},", "[{},]", "[{} {}]", "[{}:{}]",
 		"[}]", "[,]",  "[\"]", "[{]}", "[{}", "{\"message\":\"x\"}",
 	};
 	char err[DECODE_ERR];

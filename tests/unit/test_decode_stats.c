@@ -92,7 +92,9 @@ static void without_a_network(void **state)
 static void not_running(void **state)
 {
 	static const char *const none[] = { "", "\n", "{}", "{\"read\":\"x\"}",
-					    "{\"read\":\"2024-01-01T00:00:00Z\"}" };
+					    "{\"read\":\"2024-01-01T00:00:00Z\"}",
+					    "{\"read\":\"0001-01-01T00:00:00Z\","
+					    "\"memory_stats\":{\"usage\":5,\"limit\":9}}" };
 	struct stats_sample s = file_sample("docker-20.10-stats-done.json");
 	struct stats_sample before = file_sample("docker-20.10-stats-web.json");
 	struct dcm_record r = record_of(&before, &s);
