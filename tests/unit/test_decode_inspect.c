@@ -353,7 +353,7 @@ static void sentences_of_errors(void **state)
 	refuses("{} trailing", "not JSON");
 	memset(deep, '[', sizeof(deep));
 	deep[sizeof(deep) - 1] = 0;
-	refuses(deep, "depth");
+	refuses(deep, "too deep");
 }
 
 /* A text over 1 MiB is cut between characters; 10,000 labels are no trouble. */
