@@ -125,6 +125,8 @@ static void merge(struct region_space *s)
 		return;
 	n = 0;
 	for (unsigned c = 0; c < REGION_CLASSES; c++) {
+		if (s->free[c].n == 0)
+			continue;
 		memcpy(all + n, s->free[c].v, s->free[c].n * sizeof(*all));
 		n += s->free[c].n;
 		s->free[c].n = 0;

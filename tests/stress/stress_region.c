@@ -215,6 +215,8 @@ static void writer(uint64_t seed)
 			fail("first put", region_error(r));
 	region_publish(r);
 	show(r);
+	if (next_random(&seed) % 4 == 0)
+		shrink(r); /* what the one before let grow */
 	for (;;) {
 		write_wave(r, CONTAINERS, &seed);
 		write_wave(r, KEPT * 2, &seed);
