@@ -156,7 +156,7 @@ static bool mark_query(struct index *ix, const struct match *m)
 			mark_all(ix);
 			return true;
 		}
-		text_search(&ix->text, m->text.s, m->text.len, mark_text, ix);
+		texts_search(&ix->text, m->text.s, m->text.len, mark_text, ix);
 		mark_id_prefix(ix, m->text);
 		return true;
 	default:

@@ -31,7 +31,7 @@ void index_free(struct index **p)
 		free(ix->host[i]);
 	}
 	terms_free(&ix->terms);
-	text_free(&ix->text);
+	texts_free(&ix->text);
 	free(ix->ref);
 	free(ix->where);
 	free(ix->head);
@@ -218,8 +218,8 @@ static void part_clear(struct index *ix, uint32_t doc, enum index_part k)
 		terms_remove(&ix->terms, l, &moved, &died, &text);
 		if (moved != TERM_NONE)
 			link_moved(ix, moved, l.term, l.at);
-		if (died && text != TERM_NONE && text_remove(&ix->text, text))
-			text_pack(&ix->text, text_moved, ix);
+		if (died && text != TERM_NONE && texts_remove(&ix->text, text))
+			texts_pack(&ix->text, text_moved, ix);
 	}
 	free(d->part[k].v);
 	d->part[k].v = NULL;
@@ -277,7 +277,7 @@ static bool add_fact(struct index *ix, uint32_t doc, enum index_part k, const st
 	d->part[k].n++;
 	if (!fresh || (f->kind != TERM_NAME && f->kind != TERM_IMAGE))
 		return true;
-	ix->terms.v[l->term].text = text_add(&ix->text, ix->facts.text, ix->facts.text_len, l->term);
+	ix->terms.v[l->term].text = texts_add(&ix->text, ix->facts.text, ix->facts.text_len, l->term);
 	return ix->terms.v[l->term].text != UINT32_MAX;
 }
 

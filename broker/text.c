@@ -10,7 +10,7 @@
 
 enum { DEAD_MIN = 64 << 10, PAD = 16 }; /* PAD: readable bytes behind the last text */
 
-void text_free(struct text_arena *t)
+void texts_free(struct text_arena *t)
 {
 	free(t->bytes);
 	free(t->offset);
@@ -45,7 +45,7 @@ static bool grow(struct text_arena *t, size_t n)
 	return true;
 }
 
-uint32_t text_add(struct text_arena *t, const char *s, size_t n, uint32_t owner)
+uint32_t texts_add(struct text_arena *t, const char *s, size_t n, uint32_t owner)
 {
 	if (!grow(t, n + 1))
 		return UINT32_MAX;
@@ -63,7 +63,7 @@ static size_t text_end(const struct text_arena *t, uint32_t i)
 	return i + 1 < t->n ? t->offset[i + 1] : t->len;
 }
 
-bool text_remove(struct text_arena *t, uint32_t i)
+bool texts_remove(struct text_arena *t, uint32_t i)
 {
 	size_t n = text_end(t, i) - t->offset[i];
 
@@ -73,7 +73,7 @@ bool text_remove(struct text_arena *t, uint32_t i)
 	return t->dead > DEAD_MIN && t->dead > t->len / 2;
 }
 
-void text_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg)
+void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg)
 {
 	uint32_t to = 0;
 	size_t len = 0;
@@ -124,7 +124,7 @@ static const char *find(const char *p, const char *end, const char *needle, size
 #endif
 }
 
-void text_search(const struct text_arena *t, const char *needle, size_t n,
+void texts_search(const struct text_arena *t, const char *needle, size_t n,
 		 void (*hit)(void *arg, uint32_t owner), void *arg)
 {
 	const char *end = t->bytes + t->len, *p = t->bytes;

@@ -19,16 +19,16 @@ struct text_arena {
 	uint32_t *owner;  /* the term whose text it is; UINT32_MAX: taken out */
 	uint32_t n, room_n;
 };
-void text_free(struct text_arena *t);
+void texts_free(struct text_arena *t);
 
 /* Appends; returns its number, UINT32_MAX where there is no memory. */
-uint32_t text_add(struct text_arena *t, const char *s, size_t n, uint32_t owner);
-/* Takes text i out.  true: text_pack() is worth its while. */
-bool text_remove(struct text_arena *t, uint32_t i);
+uint32_t texts_add(struct text_arena *t, const char *s, size_t n, uint32_t owner);
+/* Takes text i out.  true: texts_pack() is worth its while. */
+bool texts_remove(struct text_arena *t, uint32_t i);
 /* Packs; `moved` tells each owner the new number of its text. */
-void text_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg);
+void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg);
 /* Calls `hit` once for each text that holds the needle (n >= 1, no NUL). */
-void text_search(const struct text_arena *t, const char *needle, size_t n,
+void texts_search(const struct text_arena *t, const char *needle, size_t n,
 		 void (*hit)(void *arg, uint32_t owner), void *arg);
 
 #endif

@@ -83,6 +83,14 @@ fuzz:
 		grep '^stat::number_of\|^stat::peak' $(BUILD)/fuzz/$$x.log; \
 	done
 
+# A short form of it.
+check-fuzz:
+	@if command -v clang >/dev/null; then \
+		$(MAKE) fuzz FUZZ_SECONDS=3 && for x in $(FUZZ); do echo "ok fuzz_$$x"; done; \
+	else echo 'ok fuzz # SKIP clang is not installed'; fi
+
+CHECKS += fuzz
+
 .PHONY: fuzz fuzz-programs
 
 # ---- the shared memory under a writer that is killed (tests/stress) ------------------

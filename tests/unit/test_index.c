@@ -325,7 +325,7 @@ static void every_text_is_found(void **state)
 		for (uint32_t k = 0; k < n; k++)
 			text[i][k] = "abc\x80-"[rnd(5)];
 		text[i][n] = 0;
-		at[i] = text_add(&t, text[i], n, i);
+		at[i] = texts_add(&t, text[i], n, i);
 	}
 	for (unsigned round = 0; round < 2000; round++) {
 		const char *from = text[rnd(600)];
@@ -339,7 +339,7 @@ static void every_text_is_found(void **state)
 		if (!n)
 			continue;
 		n_hits = 0;
-		text_search(&t, needle, n, hit, NULL);
+		texts_search(&t, needle, n, hit, NULL);
 		for (uint32_t i = 0; i < 600; i++)
 			if (!gone[i] && strstr(text[i], needle)) {
 				assert_true(k < n_hits);
@@ -350,13 +350,13 @@ static void every_text_is_found(void **state)
 			uint32_t i = rnd(600);
 
 			if (!gone[i])
-				text_remove(&t, at[i]);
+				texts_remove(&t, at[i]);
 			gone[i] = true;
 		}
 		if (round % 100 == 0)
-			text_pack(&t, no_move, at);
+			texts_pack(&t, no_move, at);
 	}
-	text_free(&t);
+	texts_free(&t);
 }
 
 int main(void)
