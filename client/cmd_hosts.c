@@ -34,7 +34,8 @@ struct stats {
 #define S_IN(m, unit) PROP_IN(struct stats, m, unit)
 
 static const struct prop stats_props[] = {
-	S(hosts_cached), S(total_containers), S(cache_ages), S(update_interval), S(cache_ttl),
+	S(hosts_cached), S(total_containers), S(cache_ages),
+	S_IN(update_interval, U_SECONDS), S_IN(cache_ttl, U_SECONDS),
 	S_IN(memory_held, U_BYTES), S_IN(memory_used, U_BYTES), S(events), S(refreshes),
 	S(errors), S(restarts),
 };
@@ -62,7 +63,7 @@ static void stats_of_host(struct stats *s, const struct dcm_host *h)
 	text_puts(&s->cache_ages, s->cache_ages.len > 1 ? "," : "");
 	dcm_json_str(&s->cache_ages, h->id);
 	text_putc(&s->cache_ages, ':');
-	text_number(&s->cache_ages, h->age);
+	text_number(&s->cache_ages, round(h->age * 1000) / 1000);
 }
 
 int cmd_stats(struct client *c)

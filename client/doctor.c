@@ -133,7 +133,8 @@ static void check_instance(struct doctor *d)
 
 static void check_broker(struct doctor *d)
 {
-	struct dcm_query q = {.kind = DCM_Q_STATUS, .text = "dead"};
+	/* A query that libdcm asks the broker rather than scan for. */
+	struct dcm_query q = {.kind = DCM_Q_PROJECT, .text = "-"};
 	struct dcm_refs refs = {0};
 	int rc = dcm_query(d->c->d, &q, &refs);
 	long long pid = d->info.broker_pid, restarts = d->info.broker_restarts;
@@ -236,10 +237,16 @@ static void check_state(struct doctor *d, const struct dcm_host *h)
 {
 	struct dcm_text age = {0};
 
-	text_seconds(&age, h->age);
+	if (isfinite(h->age)) {
+		text_puts(&age, "verified ");
+		text_seconds(&age, h->age);
+		text_puts(&age, " ago");
+	} else {
+		text_puts(&age, "never verified");
+	}
 	switch (h->state) {
 	case DCM_ONLINE:
-		finding(d, OK, 0, "host", h->id, NULL, "online, %lld containers, verified %s ago",
+		finding(d, OK, 0, "host", h->id, NULL, "online, %lld containers, %s",
 			(long long)h->containers, age.s);
 		break;
 	case DCM_STARTING:
@@ -252,8 +259,7 @@ static void check_state(struct doctor *d, const struct dcm_host *h)
 		break;
 	case DCM_OFFLINE:
 		finding(d, FAIL, EXIT_PARTIAL, "host", h->id,
-			"mend the cause; it is tried again every few seconds",
-			"offline, last verified %s ago: %.*s", age.s, (int)h->error.len,
+			"it is tried again every few seconds", "offline, %s: %.*s", age.s, (int)h->error.len,
 			h->error.s ? h->error.s : "no cause known");
 		break;
 	case DCM_DISABLED:
@@ -301,8 +307,8 @@ static void check_freshness(struct doctor *d, const struct dcm_host *h, const ch
 		if (read_record(d->c, refs.v[i], &r) != DCM_OK)
 			continue;
 		n++;
-		for (t = 0; t < 4; t++)
-			stale[t] += r.freshness[t].stale;
+		for (t = 0; t < 4; t++) /* never filled is not old */
+			stale[t] += r.freshness[t].stale && isfinite(r.freshness[t].age);
 	}
 	for (t = 0; t < 4; t++)
 		if (stale[t])

@@ -94,7 +94,24 @@ static void table_form_section(struct output *o, const char *name)
 	text_putc(&o->text, '\n');
 }
 
-/* One row upright: a line a property, lists and maps in lines of their own. */
+/* A value that may have several lines, each behind a margin. */
+static void value_lines(struct output *o, const char *s, size_t n, size_t margin)
+{
+	const char *end = s + n, *stop;
+
+	for (;; s = stop + 1) {
+		stop = memchr(s, '\n', (size_t)(end - s));
+		if (!stop)
+			stop = end;
+		text_add_safe(&o->text, s, (size_t)(stop - s), o->term.charset);
+		text_putc(&o->text, '\n');
+		if (end - stop <= 1) /* the last, or nothing behind its newline */
+			break;
+		text_pad(&o->text, margin);
+	}
+}
+
+/* One row upright: a line a property, items of lists and maps below each other. */
 static void upright(struct output *o, const void *row)
 {
 	size_t i, widest = 0;
@@ -110,8 +127,7 @@ static void upright(struct output *o, const void *row)
 		text_pad(&o->text, widest - strlen(p->name) + 2);
 		text_clear(&value);
 		prop_human(&value, p, row);
-		text_add_safe(&o->text, value.s ? value.s : "", value.len, o->term.charset);
-		text_putc(&o->text, '\n');
+		value_lines(o, value.s, value.len, widest + 2);
 	}
 	dcm_text_free(&value);
 }

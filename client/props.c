@@ -1,9 +1,8 @@
-/* props.c - one property of a row as JSON, as bare text, for people. */
+/* props.c - one property of a row as JSON and as bare text. */
 #include "props.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 static const void *at(const struct prop *p, const void *row)
 {
@@ -32,7 +31,7 @@ static bool is_str(const struct prop *p)
 	return p->kind == P_STR || p->kind == P_CSTR || p->kind == P_CHARS || p->kind == P_STATE;
 }
 
-static bool is_null(const struct prop *p, const void *row)
+bool prop_is_null(const struct prop *p, const void *row)
 {
 	switch (p->kind) {
 	case P_INT:
@@ -45,11 +44,12 @@ static bool is_null(const struct prop *p, const void *row)
 		return !((const struct dcm_strs *)at(p, row))->known;
 	case P_TEXT:
 		return !((const struct dcm_text *)at(p, row))->len;
-	case P_BOOL:
-	case P_RECORD:
-		return false;
-	default:
+	case P_STR:
+	case P_CSTR:
+	case P_CHARS:
 		return !as_str(p, row).s;
+	default:
+		return false; /* those of a record say so themselves */
 	}
 }
 
@@ -70,7 +70,7 @@ void prop_json(struct dcm_text *t, const struct prop *p, const void *row)
 {
 	const void *v = at(p, row);
 
-	if (is_null(p, row)) {
+	if (prop_is_null(p, row)) {
 		text_puts(t, "null");
 		return;
 	}
@@ -93,7 +93,11 @@ void prop_json(struct dcm_text *t, const struct prop *p, const void *row)
 	case P_TEXT:
 		text_add(t, ((const struct dcm_text *)v)->s, ((const struct dcm_text *)v)->len);
 		break;
-	case P_RECORD:
+	case P_MAP:
+	case P_NETS:
+	case P_ALIASES:
+	case P_VOLS:
+	case P_FRESH:
 		dcm_record_json_field(row, p->name, t);
 		break;
 	default:
@@ -103,46 +107,12 @@ void prop_json(struct dcm_text *t, const struct prop *p, const void *row)
 
 void prop_plain(struct dcm_text *t, const struct prop *p, const void *row)
 {
-	if (is_null(p, row))
+	if (prop_is_null(p, row))
 		return;
 	if (is_str(p))
 		text_add(t, as_str(p, row).s, as_str(p, row).len);
 	else
 		prop_json(t, p, row);
-}
-
-static void unit_human(struct dcm_text *t, const struct prop *p, double v)
-{
-	struct tm tm;
-	char s[40];
-	time_t when = (time_t)v;
-
-	switch (p->unit) {
-	case U_BYTES:
-		text_bytes(t, (int64_t)v);
-		break;
-	case U_SECONDS:
-		text_seconds(t, v);
-		break;
-	case U_PERCENT:
-		text_printf(t, "%.2f%%", v);
-		break;
-	case U_UNIX:
-		if (gmtime_r(&when, &tm) && strftime(s, sizeof(s), "%Y-%m-%dT%H:%M:%SZ", &tm))
-			text_puts(t, s);
-		break;
-	}
-}
-
-void prop_human(struct dcm_text *t, const struct prop *p, const void *row)
-{
-	if (is_null(p, row))
-		text_putc(t, '-');
-	else if (p->unit != U_NONE && p->unit != U_KEY)
-		unit_human(t, p, p->kind == P_INT ? (double)*(const int64_t *)at(p, row) :
-						    *(const double *)at(p, row));
-	else
-		prop_plain(t, p, row);
 }
 
 void row_json(struct dcm_text *t, const struct rows *rows, const void *row)

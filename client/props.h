@@ -23,10 +23,22 @@ enum prop_kind {
 	P_STRS,	  /* struct dcm_strs */
 	P_STATE,  /* enum dcm_host_state */
 	P_TEXT,	  /* struct dcm_text: JSON as it is; empty: null */
-	P_RECORD, /* of a struct dcm_record: libdcm renders it */
+	/* Of a struct dcm_record: libdcm renders them. */
+	P_MAP,	  /* struct dcm_map */
+	P_NETS,	  /* struct dcm_networks */
+	P_ALIASES,/* struct dcm_aliases */
+	P_VOLS,	  /* struct dcm_volumes */
+	P_FRESH,  /* struct dcm_freshness[] */
 };
-enum prop_unit { U_NONE, U_BYTES, U_SECONDS, U_PERCENT, U_UNIX /* a Unix time */,
-		 U_KEY /* names the row of a SHAPE_MAP: its JSON leaves it out */ };
+enum prop_unit {
+	U_NONE,
+	U_BYTES,
+	U_LIMIT, /* bytes; 0: no limit */
+	U_SECONDS,
+	U_PERCENT,
+	U_UNIX,	 /* a Unix time */
+	U_KEY,	 /* names the row of a SHAPE_MAP, so its JSON leaves it out */
+};
 
 struct prop {
 	const char *name;
@@ -38,7 +50,9 @@ struct prop {
 #define PROP_KIND(T, m) _Generic(((T *)0)->m, \
 	struct dcm_str: P_STR, const char *: P_CSTR, char *: P_CHARS, int64_t: P_INT, \
 	double: P_FLOAT, bool: P_BOOL, int8_t: P_TRIBOOL, struct dcm_strs: P_STRS, \
-	enum dcm_host_state: P_STATE, struct dcm_text: P_TEXT, default: P_RECORD)
+	enum dcm_host_state: P_STATE, struct dcm_text: P_TEXT, struct dcm_map: P_MAP, \
+	struct dcm_networks: P_NETS, struct dcm_aliases: P_ALIASES, struct dcm_volumes: P_VOLS, \
+	struct dcm_freshness *: P_FRESH)
 #define PROP_IN(T, m, unit) { #m, PROP_KIND(T, m), unit, offsetof(T, m) }
 #define PROP(T, m) PROP_IN(T, m, U_NONE)
 
@@ -49,8 +63,10 @@ struct rows {
 	size_t n_columns;
 };
 
-/* The value as JSON; as the bare text that --format prints (a string as it is,
- * null as nothing, lists and maps as JSON); for people in the upright view. */
+/* The value: null or not; as JSON; as the bare text that --format prints (a string as it is,
+ * null as nothing, lists and maps as JSON); for people in the upright view, of
+ * a list or map a line each. */
+bool prop_is_null(const struct prop *p, const void *row); /* lists and maps: never */
 void prop_json(struct dcm_text *t, const struct prop *p, const void *row);
 void prop_plain(struct dcm_text *t, const struct prop *p, const void *row);
 void prop_human(struct dcm_text *t, const struct prop *p, const void *row);

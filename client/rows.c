@@ -16,7 +16,7 @@ static const struct prop record_props[] = {
 	{"container_id", P_CHARS, U_NONE, offsetof(struct dcm_record, id)},
 	R(name), R(status), R(image), R(created), R(started), R(uptime),
 	R_IN(cpu_percent, U_PERCENT), R_IN(memory_usage, U_BYTES),
-	R_IN(memory_percent, U_PERCENT), R_IN(memory_limit, U_BYTES),
+	R_IN(memory_percent, U_PERCENT), R_IN(memory_limit, U_LIMIT),
 	R(networks), R(ports), R(ip_address), R(network_aliases),
 	R(compose_project), R(compose_service), R(compose_stack_containers),
 	R(compose_config_files), R(compose_file_content), R(compose_working_dir),

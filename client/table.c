@@ -142,7 +142,21 @@ static int widest(const struct table *t, const struct layout *l)
 	return best;
 }
 
-static void fit(const struct table *t, struct layout *l, unsigned width)
+/* The natural widths of the first `n` columns. */
+static void measure(const struct table *t, size_t n, struct layout *l)
+{
+	size_t i;
+
+	l->n = n;
+	for (i = 0; i < n; i++)
+		l->width[i] = (unsigned)strlen(t->columns[i].title);
+	for (i = 0; i < t->n; i++)
+		if (i % t->n_columns < n && t->cells[i].width > l->width[i % t->n_columns])
+			l->width[i % t->n_columns] = t->cells[i].width;
+}
+
+/* Cuts columns until the whole is no wider than `width`; false: it cannot be. */
+static bool cut(const struct table *t, struct layout *l, unsigned width)
 {
 	unsigned need = total(l);
 	int i;
@@ -155,34 +169,31 @@ static void fit(const struct table *t, struct layout *l, unsigned width)
 		l->width[i] -= over < room ? over : room;
 		need = total(l);
 	}
-	while (l->n > 1 && total(l) > width)
-		l->n--;
+	return need <= width;
 }
 
-static void measure(const struct table *t, struct layout *l)
+/* With as many columns as fit, and each as wide as can be. */
+static void fit(const struct table *t, struct layout *l, unsigned width)
 {
-	size_t i;
+	size_t n = t->n_columns;
 
-	l->n = t->n_columns;
-	for (i = 0; i < l->n; i++)
-		l->width[i] = (unsigned)strlen(t->columns[i].title);
-	for (i = 0; i < t->n; i++)
-		if (t->cells[i].width > l->width[i % t->n_columns])
-			l->width[i % t->n_columns] = t->cells[i].width;
+	measure(t, n, l);
+	while (width && !cut(t, l, width) && n > 1)
+		measure(t, --n, l);
 }
 
 static void put_cell(struct dcm_text *out, const struct terminal *term, const struct column *c,
 		     const char *s, size_t len, unsigned width, unsigned room, enum paint paint,
 		     bool last)
 {
-	bool cut = width > room;
+	bool too_wide = width > room;
 
-	if (cut)
+	if (too_wide)
 		len = text_fit(s, len, room - 1, &width);
 	if (c->right && room > width)
 		text_pad(out, room - width);
 	paint_add(out, term, paint, s, len);
-	if (cut) {
+	if (too_wide) {
 		text_puts(out, term->charset == TEXT_UTF8 ? "…" : "~");
 		width++;
 	}
@@ -197,9 +208,7 @@ void table_end(struct table *t, struct dcm_text *out, const struct terminal *ter
 	struct layout l;
 	size_t i, r;
 
-	measure(t, &l);
-	if (term->width)
-		fit(t, &l, term->width);
+	fit(t, &l, term->width);
 	for (i = 0; i < l.n; i++) {
 		const char *title = t->columns[i].title;
 		unsigned len = (unsigned)strlen(title);

@@ -111,11 +111,9 @@ static void describe(struct dcm_text *t, const struct rows *rows, const void *ro
 
 		text_puts(t, t->len ? " " : "");
 		text_puts(t, p->name);
-		if (p->kind == P_RECORD)
-			continue;
 		text_clear(&value);
 		prop_human(&value, p, row);
-		if (value.len <= 64)
+		if (value.len <= 64 && !memchr(value.s, '\n', value.len))
 			text_printf(t, "=%s", value.s);
 	}
 	dcm_text_free(&value);

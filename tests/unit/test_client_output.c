@@ -235,6 +235,52 @@ static void every_field_of_a_record_has_a_format(void **state)
 	dcm_text_free(&field);
 }
 
+static void a_record_upright(void **state)
+{
+	static const struct dcm_pair env[] = {{S("A"), S("1")}, {S("B"), {NULL, 0}}};
+	static const struct dcm_network nets[] = {
+		{.name = S("front"), .ip = S("10.0.0.2"), .gateway = S("10.0.0.1")}};
+	static const struct dcm_str aliases[] = {S("web"), S("w")};
+	static const struct dcm_alias alias[] = {{S("front"), {aliases, 2, true}}};
+	static const struct dcm_volume vols[] = {{.name = S("v"), .destination = S("/v"),
+						  .mode = S("ro")}};
+	static const char *const lines[] = {
+		"environment_vars          A=1\n                          B\nlabels ",
+		"networks                  front 10.0.0.2 via 10.0.0.1\n",
+		"network_aliases           front: web, w\n", "volumes                   v:/v:ro\n",
+		"compose_file_content      a:\n                            b\\x1b\ncompose_working",
+		"memory_limit              unlimited\n", "memory_usage              1.0MiB\n",
+		"links                     -\n",
+		"freshness                 stats 1s, status 1s (stale), config 1s, compose -\n"};
+	struct output o = {0};
+	struct dcm_text why = {0};
+	struct dcm_record r;
+	size_t i;
+
+	(void)state;
+	record_named(&r, "alpha", ID_A, "web");
+	r.environment_vars = (struct dcm_map){env, 2, true};
+	r.networks = (struct dcm_networks){nets, 1, true};
+	r.network_aliases = (struct dcm_aliases){alias, 1, true};
+	r.volumes = (struct dcm_volumes){vols, 1, true};
+	r.links = (struct dcm_strs){NULL, 0, true};
+	r.compose_file_content = S("a:\n  b\033\n");
+	r.memory_limit = 0;
+	r.memory_usage = 1 << 20;
+	r.freshness[DCM_STATUS].stale = true;
+	r.freshness[DCM_COMPOSE].age = NAN;
+	capture(&got, STDOUT_FILENO);
+	output_init(&o, FORM_TABLE, NULL, &record_rows, &why);
+	output_begin(&o, &record_rows, SHAPE_ONE);
+	output_row(&o, &r);
+	output_end(&o);
+	captured(&got);
+	output_free(&o);
+	for (i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		if (!strstr(got.text, lines[i]))
+			fail_msg("not there: %s\nin:\n%s", lines[i], got.text);
+}
+
 static void stale_is_marked(void **state)
 {
 	struct dcm_record r;
@@ -271,6 +317,7 @@ int main(void)
 		cmocka_unit_test(a_full_disk_is_told),
 		cmocka_unit_test(messages_are_one_safe_line),
 		cmocka_unit_test(every_field_of_a_record_has_a_format),
+		cmocka_unit_test(a_record_upright),
 		cmocka_unit_test(stale_is_marked),
 	};
 

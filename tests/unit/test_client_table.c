@@ -75,7 +75,7 @@ static void columns_go_from_the_right(void **state)
 	(void)state;
 	assert_string_equal(lay_out(two, 2, (struct terminal){.width = 10}),
 			    "ID   NAME\n"
-			    "a1   a-l…\n"
+			    "a1   a-lo…\n" /* as wide as can be */
 			    "b22  web\n");
 	assert_string_equal(lay_out(two, 2, (struct terminal){.width = 1}),
 			    "ID\n"
