@@ -23,24 +23,24 @@ extern char **environ;
 
 static char *title_start;
 static size_t title_room;
+static char **moved; /* the environment's copy; setenv() may replace `environ` again */
 
 /* Moves the environment's strings out of the way. */
 static bool move_environment(void)
 {
 	size_t n = 0;
-	char **copy;
 
 	while (environ[n])
 		n++;
-	copy = calloc(n + 1, sizeof(*copy));
-	if (!copy)
+	moved = calloc(n + 1, sizeof(*moved));
+	if (!moved)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		copy[i] = strdup(environ[i]);
-		if (!copy[i])
+		moved[i] = strdup(environ[i]);
+		if (!moved[i])
 			return false;
 	}
-	environ = copy;
+	environ = moved;
 	return true;
 }
 
