@@ -29,7 +29,7 @@ enum {
 	GENERATIONS_MAX = 64,	/* that are looked at; what is older goes unseen */
 	SQUATTED_MAX = 64,	/* names passed over before giving up */
 	MODE = 0640,
-	EPOCH_BEFORE = 366 * 86400, /* so that times of before the start can be said */
+	EPOCH_BEFORE = 4 * 366 * 86400, /* times of before the start can be said, too */
 };
 
 /* ---- the process's side --------------------------------------------------------- */

@@ -27,7 +27,7 @@ enum {
 	SPARSE_BEATS = 10,     /* in a row: it may be about to fill again */
 	BACKOFF_BEATS = 60,    /* after a renewal that failed */
 };
-#define EPOCH_SPAN (6.0 * 365 * 86400) /* entry times overflow at 8.5 years */
+#define EPOCH_SPAN (8.0 * 365 * 86400) /* entry times end 8.5 years after the epoch */
 
 /* ---- the copy ---------------------------------------------------------------------- */
 
