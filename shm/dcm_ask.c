@@ -11,7 +11,7 @@
 #include "protocol.h"
 
 enum {
-	GRACE_MS = 500,		/* the broker keeps the limit; we allow it to say so */
+	GRACE_MS = 500, /* the broker keeps the limit; we allow it to say so */
 	LIMIT_MAX_MS = 600000,
 };
 
@@ -41,8 +41,8 @@ static struct dcm_str str_of(const char *s)
 	return (struct dcm_str){s, (uint32_t)strlen(s)};
 }
 
-int dcm_refresh(dcm *d, const char *const *hosts, size_t n, int timeout_ms,
-		struct dcm_outcome *out, size_t room, size_t *n_out)
+int dcm_refresh(dcm *d, const char *const *hosts, size_t n, int timeout_ms, struct dcm_outcome *out,
+		size_t room, size_t *n_out)
 {
 	struct protocol_request *q = dcm_broker_request(d);
 	struct protocol_reply reply = {.outcomes = out, .room_outcomes = (uint32_t)room};
@@ -54,7 +54,8 @@ int dcm_refresh(dcm *d, const char *const *hosts, size_t n, int timeout_ms,
 	if (!q)
 		return DCM_ENOMEM;
 	if (n > PROTOCOL_HOSTS_MAX)
-		return dcm_fail(d, DCM_EINVAL, "more than %d hosts at once; name none to refresh all",
+		return dcm_fail(d, DCM_EINVAL,
+				"more than %d hosts at once; name none to refresh all",
 				PROTOCOL_HOSTS_MAX);
 	if (!out)
 		reply.room_outcomes = 0;

@@ -25,7 +25,7 @@ static const double AWAY = 1.0; /* s that queries leave a silent broker alone */
 enum { PREFIX = 4, IN_FIRST = 64 << 10 };
 
 struct dcm_broker {
-	int fd;		 /* -1: not connected */
+	int fd;		   /* -1: not connected */
 	double away_until; /* monotonic s */
 	uint32_t last_id;
 	struct record_buf out;
@@ -256,7 +256,8 @@ static int receive_reply(struct dcm_broker *b, struct protocol_reply *reply, dou
 
 	if (rc != DCM_OK)
 		return rc;
-	len = (size_t)prefix[0] << 24 | (size_t)prefix[1] << 16 | (size_t)prefix[2] << 8 | prefix[3];
+	len =
+	    (size_t)prefix[0] << 24 | (size_t)prefix[1] << 16 | (size_t)prefix[2] << 8 | prefix[3];
 	if (len > PROTOCOL_REPLY_MAX)
 		return DCM_EBROKER;
 	rc = receive_body(b, len, until);
@@ -325,7 +326,8 @@ int dcm_broker_call(dcm *d, struct protocol_request *q, struct protocol_reply *r
 	if (rc == DCM_ENOMEM)
 		return dcm_fail(d, rc, "out of memory for the broker's answer");
 	if (rc == DCM_ETIMEDOUT)
-		return dcm_fail(d, rc, "the broker did not answer within the time limit; see "
+		return dcm_fail(d, rc,
+				"the broker did not answer within the time limit; see "
 				"`dcm-client doctor`");
 	return connected ? away(d, "it closed the connection") : DCM_EBROKER;
 }

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 #define ld(p) atomic_load_explicit((p), memory_order_acquire)
 
 /* ---- following ---------------------------------------------------------- */

@@ -137,8 +137,10 @@ static int find_text(dcm *d, uint32_t slot, struct dcm_slot *s, const char *text
 		return DCM_OK;
 	}
 	if (found.n > 1)
-		return dcm_fail(d, DCM_EAMBIGUOUS, "'%.64s' matches %u containers on host '%s': %s%s; "
-				"give more digits", text, found.n, s->host, found.listed,
+		return dcm_fail(d, DCM_EAMBIGUOUS,
+				"'%.64s' matches %u containers on host '%s': %s%s; "
+				"give more digits",
+				text, found.n, s->host, found.listed,
 				found.n > LISTED_MAX ? ", ..." : "");
 	return DCM_ENOTFOUND;
 }
@@ -153,12 +155,14 @@ int dcm_find(dcm *d, const char *host, const char *container, struct dcm_ref *ou
 	if (rc != DCM_OK)
 		return rc;
 	if (!container)
-		return dcm_fail(d, DCM_EINVAL, "no container given: an id, 4 or more of its first "
+		return dcm_fail(d, DCM_EINVAL,
+				"no container given: an id, 4 or more of its first "
 				"digits, or a name");
 	while (*text == '/')
 		text++;
 	if (!*text)
-		return dcm_fail(d, DCM_EINVAL, "the container is empty: give an id, 4 or more of its "
+		return dcm_fail(d, DCM_EINVAL,
+				"the container is empty: give an id, 4 or more of its "
 				"first digits, or a name");
 	rc = find_text(d, slot, s, text, text != container, out);
 	if (rc == DCM_ENOTFOUND)

@@ -133,8 +133,9 @@ static int read_self(const struct region_map *m, struct piece **pieces, struct d
 {
 	static const enum dcm_tier tiers[] = {DCM_STATUS, DCM_STATS};
 	const struct dcm_entry *e = region_entry(m, DCM_SELF);
-	struct dcm_str *texts[] = {&out->error, &out->engine_version, &out->api_version,
-				   &out->transport, &out->os, &out->kernel};
+	struct dcm_str *texts[] = {&out->error,	      &out->engine_version,
+				   &out->api_version, &out->transport,
+				   &out->os,	      &out->kernel};
 	uint32_t generation, len;
 	double verified;
 
@@ -164,9 +165,15 @@ static int read_self(const struct region_map *m, struct piece **pieces, struct d
 static void row_null(struct dcm_host *h)
 {
 	*h = (struct dcm_host){
-		.containers = DCM_UNKNOWN, .running = DCM_UNKNOWN, .age = NAN,
-		.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .cpu_percent = NAN,
-		.memory_usage = DCM_UNKNOWN, .clock_offset = NAN, .pid = DCM_UNKNOWN,
+	    .containers = DCM_UNKNOWN,
+	    .running = DCM_UNKNOWN,
+	    .age = NAN,
+	    .cpus = DCM_UNKNOWN,
+	    .memory_total = DCM_UNKNOWN,
+	    .cpu_percent = NAN,
+	    .memory_usage = DCM_UNKNOWN,
+	    .clock_offset = NAN,
+	    .pid = DCM_UNKNOWN,
 	};
 }
 
@@ -174,18 +181,15 @@ static int read_row(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_hos
 {
 	struct dcm_slot *s;
 	int rc = dcm_slot_row(d, slot, &s);
-	char *id;
 
 	row_null(out);
 	if (rc == DCM_OK)
 		rc = read_dirent(d, slot, pieces, out);
 	if (rc != DCM_OK)
 		return rc;
-	id = keep(pieces, strlen(s->host) + 1);
-	if (!id)
+	out->id = str_of(s->host);
+	if (!terminate(pieces, &out->id))
 		return DCM_ENOMEM;
-	strcpy(id, s->host);
-	out->id = str_of(id);
 	out->restarts = s->restarts;
 	if (!s->enabled) {
 		out->state = DCM_DISABLED;
@@ -197,7 +201,8 @@ static int read_row(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_hos
 		rc = read_self(&s->map, pieces, out);
 	if (rc == DCM_EACCESS || rc == DCM_ELAYOUT || rc == DCM_ESYSTEM) {
 		/* One shard that cannot be read is told in its row. */
-		out->error = str_of(rc == DCM_ELAYOUT && !d->err[0] ? "its memory is damaged" : d->err);
+		out->error =
+		    str_of(rc == DCM_ELAYOUT && !d->err[0] ? "its memory is damaged" : d->err);
 		return terminate(pieces, &out->error) ? DCM_OK : DCM_ENOMEM;
 	}
 	return rc == DCM_ENOTFOUND ? DCM_OK : rc;
@@ -259,7 +264,8 @@ int dcm_info_load(dcm *d)
 			d->info = defaults;
 			return DCM_OK;
 		}
-		if (rc != DCM_OK || !record_decode_info(b.data, b.len, &info) || !region_blob_ok(&b))
+		if (rc != DCM_OK || !record_decode_info(b.data, b.len, &info) ||
+		    !region_blob_ok(&b))
 			continue;
 		d->info = info;
 		d->info_ref = b.ref;
@@ -276,7 +282,8 @@ int dcm_info_read(dcm *d, struct dcm_info *out)
 		return rc;
 	rc = dcm_info_load(d);
 	if (rc != DCM_OK)
-		return dcm_fail(d, rc, "the daemon's settings cannot be read from its memory; "
+		return dcm_fail(d, rc,
+				"the daemon's settings cannot be read from its memory; "
 				"restart dcmd");
 	*out = d->info;
 	return DCM_OK;

@@ -3,6 +3,7 @@
  *
  *   dcm_open.c     find an instance, judge whom to trust, open and close
  *   dcm_slots.c    the directory's rows and the shards that they lead to
+ *   dcm_place.c    entries, and where a reference leads
  *   dcm_find.c     one container by id, prefix or name
  *   dcm_view.c     a tier in place; the digest of an entry
  *   dcm_read.c     a whole record, decoded (dcm_time.c: ages and uptime)
@@ -104,6 +105,8 @@ int dcm_slots_sorted(dcm *d);
 /* The slot of a host id; DCM_ENOTFOUND with the sentence. */
 int dcm_slot_of(dcm *d, const char *host, uint32_t *slot);
 void dcm_slots_release(dcm *d);
+
+/* ---- dcm_place.c -------------------------------------------------------- */
 
 /* Where a reference leads now. */
 struct dcm_place {

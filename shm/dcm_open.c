@@ -78,13 +78,16 @@ static int not_permitted(dcm *d, const char *runtime_dir)
 	char group[64];
 
 	if (stat(runtime_dir, &st) < 0)
-		return dcm_fail(d, DCM_EACCESS,
-				"may not look into %s: permission denied; ask as the user that runs "
-				"dcmd, or name the directory that you may read", runtime_dir);
+		return dcm_fail(
+		    d, DCM_EACCESS,
+		    "may not look into %s: permission denied; ask as the user that runs "
+		    "dcmd, or name the directory that you may read",
+		    runtime_dir);
 	group_text(st.st_gid, group, sizeof(group));
 	return dcm_fail(d, DCM_EACCESS,
 			"may not read dcm's memory: %s is for the group %s; join it (usermod -aG "
-			"%s YOU, then log in anew), or ask as root", runtime_dir, group, group);
+			"%s YOU, then log in anew), or ask as root",
+			runtime_dir, group, group);
 }
 
 /* Opens the instance below `runtime_dir`.  DCM_ENOTRUNNING: it is not there. */
@@ -96,28 +99,34 @@ static int open_below(dcm *d, const char *runtime_dir)
 	int rc;
 
 	if (strlen(runtime_dir) >= sizeof(d->runtime_dir))
-		return dcm_fail(d, DCM_EINVAL, "the runtime directory's name is longer than %zu "
-				"bytes; shorten it", sizeof(d->runtime_dir) - 1);
+		return dcm_fail(d, DCM_EINVAL,
+				"the runtime directory's name is longer than %zu "
+				"bytes; shorten it",
+				sizeof(d->runtime_dir) - 1);
 	snprintf(path, sizeof(path), "%s/%s", runtime_dir, d->instance);
 	if (lstat(path, &st) < 0) {
 		if (errno == EACCES)
 			return not_permitted(d, runtime_dir);
 		return dcm_fail(d, DCM_ENOTRUNNING,
 				"dcm is not running: no instance '%s' in %s; start dcmd, or name "
-				"another --instance or --runtime-dir", d->instance, runtime_dir);
+				"another --instance or --runtime-dir",
+				d->instance, runtime_dir);
 	}
 	if (!S_ISDIR(st.st_mode) || !trusted(st.st_uid))
-		return dcm_fail(d, DCM_EACCESS,
-				"%s is not trusted: it must be a directory of root, of the user dcm or "
-				"of your own, and is of user %u; see who made it", path,
-				(unsigned)st.st_uid);
+		return dcm_fail(
+		    d, DCM_EACCESS,
+		    "%s is not trusted: it must be a directory of root, of the user dcm or "
+		    "of your own, and is of user %u; see who made it",
+		    path, (unsigned)st.st_uid);
 	d->uid = st.st_uid;
 	snprintf(d->runtime_dir, sizeof(d->runtime_dir), "%s", runtime_dir);
 	names_directory(object, d->uid, d->instance);
 	rc = region_map_open(&d->dir, object, d->uid, d->err, sizeof(d->err));
 	if (rc == DCM_ENOTRUNNING)
-		dcm_fail(d, rc, "dcm is not running: the instance '%s' in %s has no memory; start "
-			 "dcmd", d->instance, runtime_dir);
+		dcm_fail(d, rc,
+			 "dcm is not running: the instance '%s' in %s has no memory; start "
+			 "dcmd",
+			 d->instance, runtime_dir);
 	else if (rc == DCM_EACCESS && access(path, R_OK | X_OK) < 0 && errno == EACCES)
 		rc = not_permitted(d, path);
 	return rc;
@@ -140,7 +149,8 @@ static int open_default(dcm *d)
 		return other;
 	return dcm_fail(d, DCM_ENOTRUNNING,
 			"dcm is not running: no instance '%s' in %s or %s; start dcmd, or name "
-			"another --instance or --runtime-dir", d->instance, own, system_dir);
+			"another --instance or --runtime-dir",
+			d->instance, own, system_dir);
 }
 
 static int open_instance(dcm *d, const struct dcm_options *opt)
@@ -152,9 +162,11 @@ static int open_instance(dcm *d, const struct dcm_options *opt)
 	if (!instance || (!opt->instance && !*instance))
 		instance = "default";
 	if (!names_id_valid(instance, DCM_INSTANCE_MAX))
-		return dcm_fail(d, DCM_EINVAL,
-				"'%.64s' is not the name of an instance: 1 to %d of A-Z a-z 0-9 . _ -, "
-				"starting with a letter or digit", instance, DCM_INSTANCE_MAX);
+		return dcm_fail(
+		    d, DCM_EINVAL,
+		    "'%.64s' is not the name of an instance: 1 to %d of A-Z a-z 0-9 . _ -, "
+		    "starting with a letter or digit",
+		    instance, DCM_INSTANCE_MAX);
 	snprintf(d->instance, sizeof(d->instance), "%s", instance);
 	d->flags = opt->flags;
 	return opt->runtime_dir ? open_below(d, opt->runtime_dir) : open_default(d);
@@ -178,8 +190,8 @@ int dcm_open(dcm **out, const struct dcm_options *given, char *err, size_t errle
 		return DCM_ENOMEM;
 	}
 	rc = given && given->size < sizeof(size_t)
-		     ? dcm_fail(d, DCM_EINVAL, "dcm_options.size must be sizeof(struct dcm_options)")
-		     : open_instance(d, &opt);
+		 ? dcm_fail(d, DCM_EINVAL, "dcm_options.size must be sizeof(struct dcm_options)")
+		 : open_instance(d, &opt);
 	if (rc != DCM_OK) {
 		if (err)
 			snprintf(err, errlen, "%s", d->err);

@@ -70,9 +70,9 @@ static int copy_tiers(const struct dcm_place *p, struct block *b, struct tier_co
 	for (int i = 0; i < DCM_TIERS; i++) {
 		uint64_t written;
 		uint32_t len = 0;
-		int rc = region_blob_copy(p->map, &p->e->ref[i], p->entry, p->generation, (uint32_t)i,
-					  b->data + at, b->room > at + 8 ? b->room - at - 8 : 0,
-					  &len, &written);
+		int rc = region_blob_copy(p->map, &p->e->ref[i], p->entry, p->generation,
+					  (uint32_t)i, b->data + at,
+					  b->room > at + 8 ? b->room - at - 8 : 0, &len, &written);
 
 		t[i] = (struct tier_copy){(uint32_t)at, len, rc == DCM_OK};
 		if (rc == DCM_ENOTFOUND)
@@ -213,7 +213,8 @@ static int fail_read(dcm *d, int rc)
 	case DCM_ENOMEM:
 		return dcm_fail(d, rc, "out of memory for a record");
 	case DCM_ELAYOUT:
-		return dcm_fail(d, rc, "the container's record is damaged; see `dcm-client doctor`");
+		return dcm_fail(d, rc,
+				"the container's record is damaged; see `dcm-client doctor`");
 	default:
 		return dcm_fail(d, DCM_ESTALE, "the container is gone; look it up anew");
 	}

@@ -39,8 +39,7 @@ void dcm_refs_free(struct dcm_refs *r)
 	*r = (struct dcm_refs){0};
 }
 
-int dcm_query_host(dcm *d, const uint32_t *only, uint32_t n, uint32_t *slot,
-		   struct dcm_slot **out)
+int dcm_query_host(dcm *d, const uint32_t *only, uint32_t n, uint32_t *slot, struct dcm_slot **out)
 {
 	int rc;
 
@@ -108,7 +107,8 @@ static int match_shard(const struct dcm_slot *s, uint32_t slot, const struct mat
 		if (e && m->tiers == 0)
 			__builtin_prefetch(e + DCM_AHEAD);
 		if (generation && entry_matches(&s->map, e, i, generation, m))
-			rc = dcm_refs_add(out, (struct dcm_ref){slot, s->generation, i, generation});
+			rc =
+			    dcm_refs_add(out, (struct dcm_ref){slot, s->generation, i, generation});
 	}
 	return rc;
 }
@@ -180,8 +180,8 @@ static int sort_shard(const struct dcm_slot *s, struct dcm_ref *v, size_t *n)
 		uint32_t len = 0;
 		size_t at = 0;
 
-		if (!e || dcm_entry_name(&s->map, e, v[i].entry, v[i].entry_generation, name, &len) ==
-				  DCM_ESTALE)
+		if (!e || dcm_entry_name(&s->map, e, v[i].entry, v[i].entry_generation, name,
+					 &len) == DCM_ESTALE)
 			continue;
 		rc = keep_name(&names, name, len, &at);
 		/* The text may move while it grows: an offset until all are there. */

@@ -49,8 +49,10 @@ static int directory_reopen(dcm *d)
 	names_directory(object, d->uid, d->instance);
 	rc = region_map_open(&fresh, object, d->uid, d->err, sizeof(d->err));
 	if (rc == DCM_ENOTRUNNING)
-		return dcm_fail(d, rc, "dcm is not running any more: the memory of the instance '%s' "
-				"in %s is gone; start dcmd", d->instance, d->runtime_dir);
+		return dcm_fail(d, rc,
+				"dcm is not running any more: the memory of the instance '%s' "
+				"in %s is gone; start dcmd",
+				d->instance, d->runtime_dir);
 	if (rc != DCM_OK)
 		return rc;
 	if (fresh.inode == d->dir.inode) {
@@ -83,54 +85,6 @@ int dcm_directory_checked(dcm *d)
 	if (now - (double)ld(&d->dir.h->heartbeat) * 1e-9 < SILENT)
 		return DCM_OK;
 	return directory_reopen(d);
-}
-
-/* ---- entries ------------------------------------------------------------ */
-
-uint32_t dcm_live_entry(const struct region_map *m, uint32_t index, const struct dcm_entry **e)
-{
-	const struct dcm_entry *found = index == DCM_SELF ? NULL : region_entry(m, index);
-	uint32_t generation;
-
-	*e = found;
-	if (!found)
-		return 0;
-	generation = ld(&found->generation);
-	return generation & 1 ? 0 : generation;
-}
-
-int dcm_entry_name(const struct region_map *m, const struct dcm_entry *e, uint32_t index,
-		   uint32_t generation, char buf[DCM_NAME_MAX + 1], uint32_t *len)
-{
-	uint64_t written;
-	int rc = region_blob_copy(m, &e->name, index, generation, DCM_BLOB_NAME, buf, DCM_NAME_MAX,
-				  len, &written);
-
-	if (rc == DCM_ENOTFOUND)
-		rc = DCM_ESTALE;
-	if (rc == DCM_OK)
-		buf[*len] = '\0';
-	return rc == DCM_OK && !region_entry_ok(e, generation) ? DCM_ESTALE : rc;
-}
-
-void dcm_entry_id(const struct dcm_entry *e, uint8_t id[32])
-{
-	for (int i = 0; i < 4; i++) {
-		uint64_t w = atomic_load_explicit(&e->id[i], memory_order_relaxed);
-
-		memcpy(id + 8 * i, &w, 8);
-	}
-}
-
-void dcm_hex(const uint8_t *bytes, size_t n, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++) {
-		out[2 * i] = digits[bytes[i] >> 4];
-		out[2 * i + 1] = digits[bytes[i] & 0xf];
-	}
-	out[2 * n] = '\0';
 }
 
 /* ---- rows --------------------------------------------------------------- */
@@ -181,8 +135,8 @@ static int row_read(dcm *d, uint32_t host, const struct dcm_entry *e, uint32_t g
 		int tries = 0;
 
 		do {
-			rc = region_blob_load(&d->dir, &e->ref[tiers[i]], host, generation, tiers[i],
-					      &b);
+			rc = region_blob_load(&d->dir, &e->ref[tiers[i]], host, generation,
+					      tiers[i], &b);
 			if (rc != DCM_OK)
 				break;
 			record_decode_dirent(b.data, b.len, tiers[i], row, NULL, 0);
@@ -358,53 +312,6 @@ int dcm_slot_shard_checked(dcm *d, uint32_t host, struct dcm_slot **out)
 	return DCM_OK;
 }
 
-/* ---- references --------------------------------------------------------- */
-
-static int gone(dcm *d)
-{
-	return dcm_fail(d, DCM_ESTALE, "the container is gone; look it up anew");
-}
-
-/* A reference into the shard that was replaced: the same id in the new one. */
-static int translate(dcm *d, struct dcm_ref ref, struct dcm_slot *s, struct dcm_place *out)
-{
-	const struct dcm_entry *old;
-	uint8_t id[32];
-	int rc;
-
-	if (!s->before.base || s->before_generation != ref.shard_generation)
-		return gone(d);
-	if (ref.entry_generation == 0 ||
-	    dcm_live_entry(&s->before, ref.entry, &old) != ref.entry_generation)
-		return gone(d);
-	dcm_entry_id(old, id);
-	if (!region_entry_ok(old, ref.entry_generation))
-		return gone(d);
-	rc = region_find_id(&s->map, id, &out->entry, &out->generation);
-	if (rc == DCM_ENOTFOUND)
-		return gone(d);
-	if (rc != DCM_OK)
-		return dcm_fail(d, rc, "the index changes too fast to be read; try again");
-	out->e = region_entry(&s->map, out->entry);
-	return out->e ? DCM_OK : gone(d);
-}
-
-int dcm_locate(dcm *d, struct dcm_ref ref, struct dcm_place *out)
-{
-	int rc = dcm_slot_shard(d, ref.host, &out->slot);
-
-	if (rc != DCM_OK)
-		return rc == DCM_ENOTFOUND ? gone(d) : rc;
-	out->map = &out->slot->map;
-	if (out->slot->generation != ref.shard_generation)
-		return translate(d, ref, out->slot, out);
-	out->entry = ref.entry;
-	out->generation = dcm_live_entry(out->map, ref.entry, &out->e);
-	if (out->generation == 0 || out->generation != ref.entry_generation)
-		return gone(d);
-	return DCM_OK;
-}
-
 /* ---- all hosts ---------------------------------------------------------- */
 
 static int by_host(const void *a, const void *b, void *arg)
@@ -461,8 +368,10 @@ int dcm_slots_sorted(dcm *d)
 		if (rc == DCM_EBUSY)
 			rc = DCM_OK;
 	}
-	return rc == DCM_OK ? dcm_fail(d, DCM_EBUSY, "the directory changes too fast to be read; "
-				       "try again") : rc;
+	return rc == DCM_OK ? dcm_fail(d, DCM_EBUSY,
+				       "the directory changes too fast to be read; "
+				       "try again")
+			    : rc;
 }
 
 static int no_such_host(dcm *d, const char *host)
@@ -471,7 +380,8 @@ static int no_such_host(dcm *d, const char *host)
 	size_t len = 0;
 
 	if (dcm_slots_sorted(d) == DCM_OK) {
-		for (uint32_t i = 0; i < d->n_order && len + DCM_HOST_ID_MAX + 8 < sizeof(known); i++)
+		for (uint32_t i = 0; i < d->n_order && len + DCM_HOST_ID_MAX + 8 < sizeof(known);
+		     i++)
 			len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s",
 						i ? ", " : "", d->slot[d->order[i]]->host);
 	}

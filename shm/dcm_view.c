@@ -29,8 +29,13 @@ int dcm_view(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *ou
 		return dcm_fail(d, rc, "the container changes too fast to be read; try again");
 	if (rc != DCM_OK)
 		return dcm_fail(d, DCM_ESTALE, "the container is gone; look it up anew");
-	*out = (struct dcm_view){.map = at.map, .data = b.data, .len = b.len, .ref = b.ref,
-				 .entry = at.e, .entry_generation = at.generation, .tier = tier,
+	*out = (struct dcm_view){.map = at.map,
+				 .data = b.data,
+				 .len = b.len,
+				 .ref = b.ref,
+				 .entry = at.e,
+				 .entry_generation = at.generation,
+				 .tier = tier,
 				 .sequence = b.seq};
 	return DCM_OK;
 }
@@ -39,10 +44,10 @@ bool dcm_view_ok(const struct dcm_view *v)
 {
 	const struct dcm_entry *e = v->entry;
 	struct region_blob b = {
-		.blob = (const struct dcm_blob *)(const void *)(v->data - DCM_BLOB_HEADER),
-		.seq = v->sequence,
-		.ref = v->ref,
-		.slot = &e->ref[v->tier],
+	    .blob = (const struct dcm_blob *)(const void *)(v->data - DCM_BLOB_HEADER),
+	    .seq = v->sequence,
+	    .ref = v->ref,
+	    .slot = &e->ref[v->tier],
 	};
 
 	return region_blob_ok(&b) && region_entry_ok(e, v->entry_generation);
@@ -52,7 +57,8 @@ bool dcm_view_ok(const struct dcm_view *v)
 static bool seek(struct mp *m, const struct field *d)
 {
 	while (m->p < m->end && !m->bad) {
-		if ((size_t)(m->end - m->p) >= d->key_len && memcmp(m->p, d->key, d->key_len) == 0) {
+		if ((size_t)(m->end - m->p) >= d->key_len &&
+		    memcmp(m->p, d->key, d->key_len) == 0) {
 			m->p += d->key_len;
 			return true;
 		}

@@ -112,7 +112,8 @@ int dcm_changes_fd(dcm *d)
 	f->fd = epoll_create1(EPOLL_CLOEXEC);
 	if (f->timer < 0 || f->fd < 0 || epoll_ctl(f->fd, EPOLL_CTL_ADD, f->timer, &ev) < 0 ||
 	    (f->told >= 0 && epoll_ctl(f->fd, EPOLL_CTL_ADD, f->told, &ev) < 0)) {
-		dcm_fail(d, DCM_ESYSTEM, "cannot make a descriptor to wait on: %s", strerror(errno));
+		dcm_fail(d, DCM_ESYSTEM, "cannot make a descriptor to wait on: %s",
+			 strerror(errno));
 		if (f->timer >= 0)
 			close(f->timer);
 		if (f->fd >= 0)

@@ -138,6 +138,7 @@ int json_float(struct dcm_text *t, double v)
 {
 	char out[40];
 	bool whole = true;
+	int rc;
 
 	if (!isfinite(v))
 		return json_word(t, "null");
@@ -154,9 +155,8 @@ int json_float(struct dcm_text *t, double v)
 		if (*p != 'e')
 			*p = '.'; /* whatever the locale's decimal point is */
 	}
-	if (whole)
-		strcat(out, ".0");
-	return json_word(t, out);
+	rc = json_word(t, out);
+	return rc == DCM_OK && whole ? json_word(t, ".0") : rc;
 }
 
 int json_bool(struct dcm_text *t, int v)

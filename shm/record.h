@@ -51,8 +51,8 @@ int record_encode_info(const struct dcm_info *i, struct record_buf *b);
  * set the members that the bytes name and leave the others; strings point into
  * the bytes. */
 bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out);
-bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier, struct record_dirent *out,
-			  struct dcm_str *tags_room, size_t tags_max);
+bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier,
+			  struct record_dirent *out, struct dcm_str *tags_room, size_t tags_max);
 bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out);
 /* A whole tier of a container into r's members; strings point into data (which
  * must be writable, data[len] too, when `terminate`: NULs are put behind

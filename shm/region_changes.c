@@ -29,7 +29,7 @@ static const _Atomic uint64_t *ring_slot(const struct region_map *m, uint64_t in
 
 	if (at % sizeof(uint64_t) != 0 || at < DCM_PAGE ||
 	    at > atomic_load_explicit(&m->known, memory_order_relaxed) -
-			    DCM_CHANGES * sizeof(uint64_t))
+		     DCM_CHANGES * sizeof(uint64_t))
 		return NULL;
 	at += (index & (DCM_CHANGES - 1)) * sizeof(uint64_t);
 	return (const _Atomic uint64_t *)(const void *)(m->base + at);

@@ -262,7 +262,7 @@ static void answer(struct hand_broker *b, int fd, const struct dcm_refs *found)
 	if (b->mood == REFUSES) {
 		r.rc = DCM_EHOST;
 		r.error = text_of("beta: no route to host");
-		strcpy(done.error, "no route to host");
+		memcpy(done.error, "no route to host", 17);
 		done.rc = DCM_EHOST;
 	}
 	assert_int_equal(protocol_encode_reply(&r, &out), 0);

@@ -463,7 +463,7 @@ static void test_json_fields(void **state)
 	(void)state;
 	fill(&r);
 	r.host_id = str("prod");
-	strcpy(r.uptime, "2d 5h");
+	memcpy(r.uptime, "2d 5h", 6);
 	r.freshness[DCM_STATS] = (struct dcm_freshness){1.25, false};
 	r.cpu_percent = 0;
 	field_is(&r, "host_id", "\"prod\"");
@@ -500,7 +500,7 @@ static void test_json_fields(void **state)
 	field_is(&r, "labels", "null");
 	field_is(&r, "ports", "null");
 	field_is(&r, "uptime", "null");
-	strcpy(r.id, "abc");
+	memcpy(r.id, "abc", 4);
 	field_is(&r, "container_id", "\"abc\"");
 	dcm_text_free(&t);
 }
