@@ -222,7 +222,8 @@ void ask_received(struct collector *c, const struct control_msg *m)
 		struct control_msg no = {.kind = CONTROL_DONE, .token = m->token, .rc = DCM_EHOST};
 
 		snprintf(no.host, sizeof(no.host), "%s", c->host->id);
-		snprintf(no.error, sizeof(no.error), "too many requests wait for this host: ask later");
+		snprintf(no.error, sizeof(no.error),
+			 "too many requests wait for this host: ask later");
 		collector_say(c, &no);
 		return;
 	}

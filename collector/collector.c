@@ -107,12 +107,12 @@ static void on_sigterm(evutil_socket_t fd, short what, void *arg)
 static int open_region(struct collector *c)
 {
 	struct region_spec spec = {
-		.kind = REGION_SHARD,
-		.uid = c->env->uid,
-		.gid = c->env->gid,
-		.instance = c->env->instance,
-		.host = c->host->id,
-		.limit = c->cache->shard_limit,
+	    .kind = REGION_SHARD,
+	    .uid = c->env->uid,
+	    .gid = c->env->gid,
+	    .instance = c->env->instance,
+	    .host = c->host->id,
+	    .limit = c->cache->shard_limit,
 	};
 	char err[256];
 	bool reattached = false;
@@ -192,7 +192,8 @@ static void end(struct collector *c)
 		arena_free(&a->arena);
 		free(a);
 	}
-	compose_free(c);
+	compose_files_free(c);
+	free_event(c->inventory.large);
 	publish_free(c);
 	free_event(c->inspector.tick);
 	free_event(c->sampler.timer);

@@ -8,7 +8,8 @@
  *	inventory.c	the containers that are known, and the debounce
  *	inspect.c	the queue of inspects
  *	sampler.c	one-shot stats
- *	compose.c	compose projects and files
+ *	compose.c	compose projects
+ *	compose_files.c	the text of compose files
  *	publish.c	decoded containers into the region; the host's row
  *	ask.c		refresh, logs, forget
  *
@@ -44,18 +45,18 @@ enum {
 	SLOW_INSPECTS = 128,	  /* inspects that hang, beside inspect_concurrency */
 	STATS_AUTO = 128,
 	ARENA_INSPECT = 96 << 20,
-	COMPOSE_MAX = 256 << 10,  /* bytes of a record's compose_file_content */
-	STACK_MAX = 1024,	  /* names in compose_stack_containers */
+	COMPOSE_MAX = 256 << 10, /* bytes of a record's compose_file_content */
+	STACK_MAX = 1024,	 /* names in compose_stack_containers */
 	PROJECT_BUCKETS = 256,
 };
 
 LIST_HEAD(project_list, project);
 struct project {
-	LIST_ENTRY(project) link;	/* in its hash bucket */
+	LIST_ENTRY(project) link; /* in its hash bucket */
 	LIST_ENTRY(project) dirty_link;
 	LIST_HEAD(, container) members;
 	unsigned count;
-	bool dirty;			/* a member came, went or was renamed */
+	bool dirty; /* a member came, went or was renamed */
 	char name[];
 };
 
@@ -64,29 +65,29 @@ enum queue_name { QUEUE_NONE, QUEUE_SETTLING, QUEUE_URGENT, QUEUE_SWEEP };
 struct container {
 	uint8_t id[32];
 	struct collector *collector;
-	struct container *chain;	   /* in its hash bucket */
-	TAILQ_ENTRY(container) link;	   /* in the queue that it waits in */
+	struct container *chain;     /* in its hash bucket */
+	TAILQ_ENTRY(container) link; /* in the queue that it waits in */
 	TAILQ_ENTRY(container) sample_link;
 	LIST_ENTRY(container) project_link;
 	struct project *project;
-	struct inspection *inspecting;	   /* in flight, else NULL */
+	struct inspection *inspecting; /* in flight, else NULL */
 	struct engine_request *sampling;
 	double first_seen_at, due_at, second_sample_at;
-	double cached_at, last_updated;	   /* Unix s; NaN: not yet */
-	uint64_t listed;		   /* hash of what the list last said of it */
-	uint64_t started;		   /* hash of State.StartedAt */
-	uint64_t files;			   /* hash of compose_config_files */
-	uint64_t cpu_total, cpu_system;	   /* the sample before; cpu_system 0: none */
-	double sampled;			   /* its time, by the engine's clock */
-	uint32_t cycle;			   /* the last list that had it */
-	uint8_t queue;			   /* enum queue_name */
-	uint8_t failures;		   /* inspects that failed in a row */
+	double cached_at, last_updated; /* Unix s; NaN: not yet */
+	uint64_t listed;		/* hash of what the list last said of it */
+	uint64_t started;		/* hash of State.StartedAt */
+	uint64_t files;			/* hash of compose_config_files */
+	uint64_t cpu_total, cpu_system; /* the sample before; cpu_system 0: none */
+	double sampled;			/* its time, by the engine's clock */
+	uint32_t cycle;			/* the last list that had it */
+	uint8_t queue;			/* enum queue_name */
+	uint8_t failures;		/* inspects that failed in a row */
 	bool published : 1;
-	bool whole : 1;			   /* published from an inspect */
+	bool whole : 1; /* published from an inspect */
 	bool running : 1;
-	bool again : 1;			   /* asked for while being inspected */
-	bool in_cycle : 1;		   /* the cycle waits for its inspect */
-	bool inspected : 1;		   /* since the last list */
+	bool again : 1;	    /* asked for while being inspected */
+	bool in_cycle : 1;  /* the cycle waits for its inspect */
+	bool inspected : 1; /* since the last list */
 	bool compose_due : 1;
 	bool sample_queued : 1;
 	bool has_sample : 1;
@@ -94,11 +95,19 @@ struct container {
 TAILQ_HEAD(container_queue, container);
 TAILQ_HEAD(inspection_list, inspection);
 
-enum phase { PHASE_DOWN, PHASE_OPEN, PHASE_PING, PHASE_VERSION, PHASE_INFO, PHASE_SUBSCRIBE, PHASE_UP };
+enum phase {
+	PHASE_DOWN,
+	PHASE_OPEN,
+	PHASE_PING,
+	PHASE_VERSION,
+	PHASE_INFO,
+	PHASE_SUBSCRIBE,
+	PHASE_UP
+};
 
 struct session {
 	enum phase phase;
-	bool live;		  /* a list was verified since the connection was made */
+	bool live; /* a list was verified since the connection was made */
 	const struct transport_ops *ops;
 	struct transport *transport;
 	struct engine *engine;
@@ -106,12 +115,12 @@ struct session {
 	struct event *retry, *subscribe_limit;
 	double backoff, attempt_at, asked_wall, warm_by;
 	struct engine_about about, fresh; /* of the last handshake; of the one that runs */
-	char api[8];		  /* negotiated, "1.41" */
+	char api[8];			  /* negotiated, "1.41" */
 	unsigned api_minor;
-	double clock_offset;	  /* engine - ours, s; NaN */
+	double clock_offset; /* engine - ours, s; NaN */
 	char where[320];
 	enum dcm_host_state state;
-	char error[256];	  /* why it is not online; "" */
+	char error[256]; /* why it is not online; "" */
 	char list_error[256];
 };
 
@@ -119,8 +128,8 @@ struct watch {
 	struct engine_request *stream;
 	bool open;
 	double opened_at;
-	unsigned short_lives;	  /* streams in a row that ended at once */
-	int64_t last_event;	  /* ns, engine's clock; 0: none yet */
+	unsigned short_lives; /* streams in a row that ended at once */
+	int64_t last_event;   /* ns, engine's clock; 0: none yet */
 	uint64_t seen[EVENTS_SEEN];
 	unsigned next_seen;
 	char error[256];
@@ -131,8 +140,13 @@ struct inventory {
 	size_t n_buckets, count;
 	unsigned published, running, failing;
 	struct container_queue settling, urgent, sweep;
-	struct { uint8_t id[8]; double at; } gone[GONE_SLOTS];
+	struct {
+		uint8_t id[8];
+		double at;
+	} gone[GONE_SLOTS];
 	unsigned next_gone;
+	struct event *large; /* large projects wait for it */
+	double large_at;
 	struct event *settle;
 	struct project_list projects[PROJECT_BUCKETS], dirty;
 };
@@ -141,17 +155,17 @@ struct inspector {
 	struct inspection_list active;
 	unsigned n_active;
 	struct event *tick;
-	char error[256];	  /* of the last failure */
+	char error[256]; /* of the last failure */
 };
 
 struct sampler {
 	struct container_queue queue;
 	unsigned n_active, limit;
 	bool burst, failing;
-	bool overdue, stretched;  /* a burst took longer than the interval; the last did */
+	bool overdue, stretched; /* a burst took longer than the interval; the last did */
 	double began_at;
-	unsigned asked, failed;	  /* since it was last idle */
-	unsigned late;		  /* that failed before that */
+	unsigned asked, failed; /* since it was last idle */
+	unsigned late;		/* that failed before that */
 	struct event *timer, *second, *ended;
 	char error[256];
 };
@@ -170,12 +184,12 @@ struct cycle {
 struct ask {
 	TAILQ_ENTRY(ask) link;
 	struct control_msg msg;
-	bool served;		  /* refresh: by the cycle that runs */
+	bool served; /* refresh: by the cycle that runs */
 	struct collector *collector;
 	struct engine_request *request;
 	uint8_t id[32];
 	bool tty;
-	struct arena arena;	  /* of what was decoded */
+	struct arena arena; /* of what was decoded */
 	struct secrets secrets;
 };
 
@@ -200,10 +214,10 @@ struct collector {
 	/* publishing */
 	struct event *flush;
 	double flushed_at;
-	double listed;		  /* Unix s of the last complete list; NaN */
+	double listed; /* Unix s of the last complete list; NaN */
 	bool row_dirty, sums_dirty;
-	bool full;		  /* the region refused a write for want of space */
-	unsigned refused;	  /* such writes in this cycle */
+	bool full;	  /* the region refused a write for want of space */
+	unsigned refused; /* such writes in this cycle */
 	double cpu_percent;
 	int64_t memory_usage;
 	struct record_buf buf[DCM_TIERS];
@@ -226,11 +240,11 @@ void session_connect_now(struct collector *c); /* an attempt without waiting for
 void session_suspect(struct collector *c);     /* something failed: does the engine live? */
 void session_stream_lost(struct collector *c, const char *error);
 void session_listed(struct collector *c, const char *error); /* a list ended; NULL: well */
-void session_update(struct collector *c); /* the state, from what is known now */
-void session_tick(struct collector *c);	  /* each second */
+void session_update(struct collector *c);		     /* the state, from what is known now */
+void session_tick(struct collector *c);			     /* each second */
 /* "/v1.41" + fmt; false where it does not fit. */
 bool session_path(const struct collector *c, char *buf, size_t len, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 
 /* watch.c */
 int watch_open(struct collector *c); /* subscribes; -1: no memory */
@@ -268,9 +282,9 @@ int cycle_init(struct collector *c);
 void cycle_want(struct collector *c, bool full, bool stats);
 void cycle_list_after(struct collector *c, double seconds);
 void cycle_left(struct collector *c, struct container *ct, bool ok); /* its inspect ended */
-void cycle_check(struct collector *c);	 /* is it complete? */
-void cycle_stop(struct collector *c, const char *error); /* the host was lost */
-void cycle_restart(struct collector *c);		  /* what was held was forgotten */
+void cycle_check(struct collector *c);				     /* is it complete? */
+void cycle_stop(struct collector *c, const char *error);	     /* the host was lost */
+void cycle_restart(struct collector *c); /* what was held was forgotten */
 
 /* sampler.c */
 int sampler_init(struct collector *c);
@@ -278,11 +292,11 @@ void sampler_want(struct collector *c, struct container *ct); /* its first sampl
 void sampler_burst(struct collector *c);
 bool sampler_idle(const struct collector *c);
 unsigned sampler_late(const struct collector *c); /* how many did not answer, of the last */
-bool sampler_settled(const struct collector *c); /* but for what hangs */
+bool sampler_settled(const struct collector *c);  /* but for what hangs */
 void sampler_drop(struct collector *c, struct container *ct);
 void sampler_stop(struct collector *c);
 
-/* compose.c */
+/* compose_files.c */
 struct inspection {
 	TAILQ_ENTRY(inspection) link;
 	struct collector *collector;
@@ -290,13 +304,13 @@ struct inspection {
 	struct engine_request *request; /* NULL: answered, its compose file is being read */
 	double began_at;
 	bool slow;
-	double answered;		/* Unix s */
+	double answered; /* Unix s */
 	struct arena arena;
 	struct decoded decoded;
 	struct secrets secrets;
 };
-int compose_init(struct collector *c);
-void compose_free(struct collector *c);
+int compose_files_init(struct collector *c);
+void compose_files_free(struct collector *c);
 /* Gets the text of the container's compose files, then (or at once) calls
  * inspect_ready(); known false: the files hang, what was known stays. */
 void compose_read(struct collector *c, struct inspection *in);
@@ -305,6 +319,9 @@ void compose_idle(struct collector *c);	 /* no inspect is waiting: forget texts 
 void compose_reset(struct collector *c); /* the transport was closed */
 /* text: not redacted; s NULL: there is none. */
 void inspect_ready(struct inspection *in, bool known, struct dcm_str text);
+
+/* compose.c */
+int compose_init(struct collector *c);
 /* The container's project is `name` (s NULL: none), and it is (re)named. */
 void compose_member(struct collector *c, struct container *ct, struct dcm_str name, bool renamed);
 /* Names of its project's other members, sorted; not known (known false) of a
@@ -318,9 +335,9 @@ struct publish_source {
 	struct decoded *decoded;
 	struct arena *arena;
 	double verified;
-	bool whole;		  /* from an inspect, else from a list */
-	struct secrets *secrets;  /* of the redacted record */
-	bool text_known;	  /* text is what the compose files hold (s NULL: nothing) */
+	bool whole;		 /* from an inspect, else from a list */
+	struct secrets *secrets; /* of the redacted record */
+	bool text_known;	 /* text is what the compose files hold (s NULL: nothing) */
 	struct dcm_str text;
 };
 int publish_container(struct collector *c, struct container *ct, struct publish_source *src);
@@ -336,11 +353,11 @@ void publish_free(struct collector *c);
 
 /* ask.c */
 void ask_received(struct collector *c, const struct control_msg *m);
-void ask_list_begins(struct collector *c);	/* those that wait are served by this cycle */
+void ask_list_begins(struct collector *c); /* those that wait are served by this cycle */
 void ask_cycle_ended(struct collector *c, int rc, const char *error);
 void ask_attempt_failed(struct collector *c, const char *error);
-void ask_cycle_dropped(struct collector *c);	/* the next one serves them */
-void ask_stop(struct collector *c);		/* drops what is in flight, unanswered */
+void ask_cycle_dropped(struct collector *c); /* the next one serves them */
+void ask_stop(struct collector *c);	     /* drops what is in flight, unanswered */
 bool ask_waiting(const struct collector *c); /* refreshes that no cycle serves yet */
 
 #endif

@@ -33,10 +33,10 @@ static void report(struct collector *c, int rc, const char *error)
 	struct cycle *cy = &c->cycle;
 	double seconds = mono_now() - cy->began_at;
 	struct control_msg m = {
-		.kind = CONTROL_CYCLE,
-		.rc = rc,
-		.containers = c->inventory.published,
-		.seconds = seconds,
+	    .kind = CONTROL_CYCLE,
+	    .rc = rc,
+	    .containers = c->inventory.published,
+	    .seconds = seconds,
 	};
 
 	if (error)
@@ -48,7 +48,8 @@ static void report(struct collector *c, int rc, const char *error)
 			  LF_INT("containers", c->inventory.published),
 			  LF_INT("running", c->inventory.running), LF_INT("changed", cy->changed),
 			  LF_INT("failed", cy->failed + cy->slow),
-			  LF_INT("requests", (int64_t)(engine_requests(c->session.engine) - cy->requests)),
+			  LF_INT("requests",
+				 (int64_t)(engine_requests(c->session.engine) - cy->requests)),
 			  LF_NUM("seconds", seconds));
 	collector_say(c, &m);
 }
@@ -156,7 +157,8 @@ static bool as_held(struct collector *c, const struct container *ct, const struc
 
 	if (!region_get(c->region, ct->id, &item))
 		return false;
-	if (r->name.s && (item.name.len != r->name.len || memcmp(item.name.s, r->name.s, r->name.len)))
+	if (r->name.s &&
+	    (item.name.len != r->name.len || memcmp(item.name.s, r->name.s, r->name.len)))
 		return false;
 	if (item.brief.status != record_status_code(r->status))
 		return false;
@@ -183,10 +185,10 @@ static void publish_listed(struct listing *l, struct container *ct, const struct
 	struct decoded own = *d;
 	struct secrets secrets = {NULL, 0, 0};
 	struct publish_source src = {
-		.decoded = &own,
-		.arena = l->arena,
-		.verified = l->answered,
-		.secrets = &secrets,
+	    .decoded = &own,
+	    .arena = l->arena,
+	    .verified = l->answered,
+	    .secrets = &secrets,
 	};
 
 	if (!redact_record(&c->rules, l->arena, &own.rec, &secrets))

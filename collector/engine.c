@@ -218,17 +218,23 @@ static void connect_error(const struct engine_request *q, char *out, size_t len)
 		say(out, len, "connection refused by %s: start the engine there", where);
 		break;
 	case ENOENT:
-		say(out, len, "no socket at %s: start the engine, or correct the path in "
-			 "hosts.yml", where);
+		say(out, len,
+		    "no socket at %s: start the engine, or correct the path in "
+		    "hosts.yml",
+		    where);
 		break;
 	case EACCES:
 	case EPERM:
-		say(out, len, "permission denied on %s: let the user of dcmd open it (group "
-			 "docker)", where);
+		say(out, len,
+		    "permission denied on %s: let the user of dcmd open it (group "
+		    "docker)",
+		    where);
 		break;
 	default:
-		say(out, len, "cannot connect to %s%s%s: check that the engine runs and can be "
-			 "reached", where, e ? ": " : "", e ? strerror((int)e) : "");
+		say(out, len,
+		    "cannot connect to %s%s%s: check that the engine runs and can be "
+		    "reached",
+		    where, e ? ": " : "", e ? strerror((int)e) : "");
 	}
 }
 
@@ -243,39 +249,52 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 		connect_error(q, out, len);
 		return ENGINE_UNREACHABLE;
 	case CURLE_COULDNT_RESOLVE_HOST:
-		say(out, len, "no address found for the host name of %s: check the name in "
-			 "hosts.yml, and DNS", where);
+		say(out, len,
+		    "no address found for the host name of %s: check the name in "
+		    "hosts.yml, and DNS",
+		    where);
 		return ENGINE_UNREACHABLE;
 	case CURLE_OPERATION_TIMEDOUT:
 		say(out, len, "no answer from %s within %.3g s", where, took);
 		return ENGINE_TIMEOUT;
 	case CURLE_PEER_FAILED_VERIFICATION:
 		say(out, len, "certificate of %s is not trusted (%s): check tls.ca in hosts.yml",
-			 where, q->curl_error);
+		    where, q->curl_error);
 		return ENGINE_UNREACHABLE;
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
-		say(out, len, "certificate or key for %s cannot be used (%s): check tls in "
-			 "hosts.yml", where, q->curl_error);
+		say(out, len,
+		    "certificate or key for %s cannot be used (%s): check tls in "
+		    "hosts.yml",
+		    where, q->curl_error);
 		return ENGINE_UNREACHABLE;
 	case CURLE_SSL_CONNECT_ERROR:
-		say(out, len, "TLS with %s failed (%s): check its port, and the certificate in "
-			 "tls of hosts.yml", where, q->curl_error);
+		say(out, len,
+		    "TLS with %s failed (%s): check its port, and the certificate in "
+		    "tls of hosts.yml",
+		    where, q->curl_error);
 		return ENGINE_UNREACHABLE;
 	case CURLE_GOT_NOTHING:
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
 	case CURLE_PARTIAL_FILE:
-		say(out, len, "%s closed the connection before it had answered", where);
+		say(out, len, "%s closed the connection before it had answered%s%s%s", where,
+		    q->curl_error[0] ? " (" : "", q->curl_error, q->curl_error[0] ? ")" : "");
+		return ENGINE_BROKEN;
+	case CURLE_OUT_OF_MEMORY: /* what libcurl says of endless headers, too */
+		say(out, len, "an answer of %s has headers without an end, or no memory is left",
+		    where);
 		return ENGINE_BROKEN;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
-		say(out, len, "%s does not answer in HTTP: is it a Docker engine, and does it "
-			 "want TLS?", where);
+		say(out, len,
+		    "%s does not answer in HTTP: is it a Docker engine, and does it "
+		    "want TLS?",
+		    where);
 		return ENGINE_BROKEN;
 	default:
 		say(out, len, "request to %s failed: %s", where,
-			 q->curl_error[0] ? q->curl_error : curl_easy_strerror(rc));
+		    q->curl_error[0] ? q->curl_error : curl_easy_strerror(rc));
 		return ENGINE_BROKEN;
 	}
 }
@@ -285,8 +304,10 @@ static void status_error(const struct engine_request *q, long status, char *out,
 	char said[192];
 
 	if (status >= 300 && status < 400) {
-		say(out, len, "%s answered with a redirect (%ld), which is not followed: correct "
-			 "the address in hosts.yml", q->engine->where, status);
+		say(out, len,
+		    "%s answered with a redirect (%ld), which is not followed: correct "
+		    "the address in hosts.yml",
+		    q->engine->where, status);
 		return;
 	}
 	decode_error(q->body ? q->body : "", q->len, said, sizeof(said));
@@ -302,8 +323,10 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 		curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &r.status);
 	if (q->too_long) {
 		r.failure = ENGINE_TOO_LONG;
-		say(r.error, sizeof(r.error), "an answer of %s is longer than %zu KiB and was "
-			 "dropped", q->engine->where, q->max >> 10);
+		say(r.error, sizeof(r.error),
+		    "an answer of %s is longer than %zu KiB and was "
+		    "dropped",
+		    q->engine->where, q->max >> 10);
 	} else if (rc != CURLE_OK) {
 		r.failure = curl_failure(q, rc, r.error, sizeof(r.error));
 	} else if (r.status < 200 || r.status > 299) {

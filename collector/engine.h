@@ -18,11 +18,11 @@ enum {
 	ENGINE_LIST_MAX = 256 << 20,
 	ENGINE_INSPECT_MAX = 16 << 20,
 	ENGINE_STATS_MAX = 1 << 20,
-	ENGINE_SMALL_MAX = 1 << 20,   /* ping, version, info, an error's body */
+	ENGINE_SMALL_MAX = 1 << 20, /* ping, version, info, an error's body */
 	ENGINE_LOGS_MAX = 32 << 20,
-	ENGINE_LINE_MAX = 1 << 20,    /* of a stream, what is not consumed yet */
-	ENGINE_CONNECTIONS = 160,     /* at once; more requests wait their turn */
-	ENGINE_IDLE_CONNECTIONS = 8,  /* kept open between requests */
+	ENGINE_LINE_MAX = 1 << 20,   /* of a stream, what is not consumed yet */
+	ENGINE_CONNECTIONS = 160,    /* at once; more requests wait their turn */
+	ENGINE_IDLE_CONNECTIONS = 8, /* kept open between requests */
 };
 
 struct engine;
@@ -33,18 +33,18 @@ enum engine_failure {
 	ENGINE_STATUS,	    /* answered, but not with 2xx */
 	ENGINE_UNREACHABLE, /* no connection */
 	ENGINE_TIMEOUT,
-	ENGINE_BROKEN,	    /* cut short, or no HTTP */
+	ENGINE_BROKEN, /* cut short, or no HTTP */
 	ENGINE_TOO_LONG,
 };
 struct engine_reply {
 	enum engine_failure failure;
-	long status;		/* of HTTP; 0: none */
-	const char *body;	/* NUL-terminated; lives during the call */
+	long status;	  /* of HTTP; 0: none */
+	const char *body; /* NUL-terminated; lives during the call */
 	size_t len;
-	double began;		/* when it was asked, mono_now() */
-	double date;		/* Date header, Unix s; NaN (only engine_get_headers) */
-	char api_version[16];	/* Api-Version header (only engine_get_headers) */
-	char error[320];	/* a sentence; "" when ENGINE_OK */
+	double began;	      /* when it was asked, mono_now() */
+	double date;	      /* Date header, Unix s; NaN (only engine_get_headers) */
+	char api_version[16]; /* Api-Version header (only engine_get_headers) */
+	char error[320];      /* a sentence; "" when ENGINE_OK */
 };
 typedef void engine_done(void *arg, const struct engine_reply *reply);
 

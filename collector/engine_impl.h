@@ -16,10 +16,10 @@ struct engine {
 	struct transport *transport;
 	double connect_timeout, request_timeout;
 	struct engine_requests waiting, active, streams;
-	unsigned running;	 /* active, of those that the limit counts */
-	CURL *spare[8];		 /* handles for the next requests */
+	unsigned running; /* active, of those that the limit counts */
+	CURL *spare[8];	  /* handles for the next requests */
 	unsigned n_spare;
-	int depth;		 /* inside a callback: freeing must wait */
+	int depth; /* inside a callback: freeing must wait */
 	bool dead;
 	double last_answer;
 	uint64_t requests;
@@ -29,9 +29,9 @@ struct engine {
 struct engine_request {
 	TAILQ_ENTRY(engine_request) link;
 	struct engine *engine;
-	CURL *easy;		 /* NULL: waiting */
+	CURL *easy; /* NULL: waiting */
 	engine_done *done;
-	engine_chunk *chunk;	 /* a stream */
+	engine_chunk *chunk; /* a stream */
 	void *arg;
 	char *body;
 	size_t len, room, max;

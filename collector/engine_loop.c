@@ -17,8 +17,9 @@ static void engine_act(struct engine *e, curl_socket_t fd, int what);
 
 static void on_socket_event(evutil_socket_t fd, short what, void *arg)
 {
-	engine_act(arg, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) |
-				    (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
+	engine_act(arg, fd,
+		   (what & EV_READ ? CURL_CSELECT_IN : 0) |
+		       (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watch)

@@ -13,9 +13,9 @@
 
 #include "collector_impl.h"
 
-static const double slow_after = 0.5;	 /* s: gives its place to another */
-static const double left_after = 5;	 /* s: the cycle waits no longer */
-static const double retry_most = 60;	 /* s between inspects that fail */
+static const double slow_after = 0.5; /* s: gives its place to another */
+static const double left_after = 5;   /* s: the cycle waits no longer */
+static const double retry_most = 60;  /* s between inspects that fail */
 
 static void on_reply(void *arg, const struct engine_reply *r);
 
@@ -170,27 +170,28 @@ static void fail(struct inspection *in, const char *error)
 	snprintf(c->inspector.error, sizeof(c->inspector.error), "inspect of %.12s failed: %.200s",
 		 hex, error);
 	/* one line when it begins: host_degraded says the rest */
-	log_event(c->inventory.failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "inspect_failed", c->host->id,
-		  LF_STR("container", hex), LF_STR("error", error));
+	log_event(c->inventory.failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "inspect_failed",
+		  c->host->id, LF_STR("container", hex), LF_STR("error", error));
 	c->inventory.failing += first;
 	if (ct->failures < 250)
 		ct->failures++;
 	finish(in, false);
 	/* drop() emptied the place, so that this is the next attempt */
 	if (!ct->inspecting)
-		inventory_touch(c, ct, fmin(ldexp(1, ct->failures < 8 ? ct->failures : 8), retry_most));
+		inventory_touch(c, ct,
+				fmin(ldexp(1, ct->failures < 8 ? ct->failures : 8), retry_most));
 }
 
 void inspect_ready(struct inspection *in, bool known, struct dcm_str text)
 {
 	struct publish_source src = {
-		.decoded = &in->decoded,
-		.arena = &in->arena,
-		.verified = in->answered,
-		.whole = true,
-		.secrets = &in->secrets,
-		.text_known = known,
-		.text = text,
+	    .decoded = &in->decoded,
+	    .arena = &in->arena,
+	    .verified = in->answered,
+	    .whole = true,
+	    .secrets = &in->secrets,
+	    .text_known = known,
+	    .text = text,
 	};
 
 	if (known)

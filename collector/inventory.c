@@ -28,7 +28,9 @@ bool id_parse(const char *hex, uint8_t id[32])
 
 	for (i = 0; i < 64; i++) {
 		char ch = hex[i];
-		int v = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+		int v = ch >= '0' && ch <= '9'	 ? ch - '0'
+			: ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
+						 : -1;
 
 		if (v < 0)
 			return false;
@@ -281,7 +283,8 @@ static void read_times(struct container *ct, const struct region_item *item)
 
 		if (arena && item->tier[tiers[i]].data)
 			record_decode_tier((uint8_t *)(uintptr_t)item->tier[tiers[i]].data,
-					   item->tier[tiers[i]].len, tiers[i], &r, false, &at, &room);
+					   item->tier[tiers[i]].len, tiers[i], &r, false, &at,
+					   &room);
 		free(arena);
 	}
 	ct->cached_at = r.cached_at;

@@ -65,8 +65,8 @@ static int open_by_steps(const char *path)
 static int open_without_links(const char *path)
 {
 	struct open_how how = {
-		.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	    .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	    .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 
@@ -186,10 +186,9 @@ static void on_done(evutil_socket_t fd, short what, void *arg)
 	let_go(f);
 }
 
-struct local_file *local_file_read(struct event_base *base, const char *path, size_t max,
-				   void (*done)(void *arg, const char *data, size_t len,
-						const char *error),
-				   void *arg)
+struct local_file *
+local_file_read(struct event_base *base, const char *path, size_t max,
+		void (*done)(void *arg, const char *data, size_t len, const char *error), void *arg)
 {
 	struct local_file *f = malloc(sizeof(*f) + max);
 

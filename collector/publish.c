@@ -73,9 +73,9 @@ static void fill_compose(struct collector *c, struct container *ct, struct publi
 
 	r->compose_stack_containers = compose_stack(c, ct, src->arena);
 	if (src->text_known && src->text.s)
-		r->compose_file_content = redact_compose(
-			&c->rules, src->secrets, src->arena,
-			decode_utf8(src->arena, src->text.s, src->text.len));
+		r->compose_file_content =
+		    redact_compose(&c->rules, src->secrets, src->arena,
+				   decode_utf8(src->arena, src->text.s, src->text.len));
 	if (item)
 		take_over_compose(item, src, r);
 }
@@ -170,7 +170,8 @@ int publish_container(struct collector *c, struct container *ct, struct publish_
 		if (src->whole || !ct->whole)
 			tiers[n++] = tier_of(c, DCM_CONFIG, src->whole ? src->verified : 0);
 		/* nor is compose verified while its files were not looked at */
-		tiers[n++] = tier_of(c, DCM_COMPOSE, src->whole && !src->text_known ? NAN : src->verified);
+		tiers[n++] =
+		    tier_of(c, DCM_COMPOSE, src->whole && !src->text_known ? NAN : src->verified);
 		if (null_stats(c, ct, restarted))
 			tiers[n++] = tier_of(c, DCM_STATS, ct->running ? 0 : src->verified);
 		else if (old && ct->running) {
@@ -282,8 +283,9 @@ static bool add_up(const struct region_item *item, void *arg)
 
 	if (!isnan(item->brief.cpu_percent))
 		s->cpu += item->brief.cpu_percent;
-	if (item->brief.memory_usage != DCM_UNKNOWN)
-		s->memory += item->brief.memory_usage;
+	if (item->brief.memory_usage != DCM_UNKNOWN &&
+	    __builtin_add_overflow(s->memory, item->brief.memory_usage, &s->memory))
+		s->memory = INT64_MAX; /* an engine may say anything */
 	s->any |= item->brief.memory_usage != DCM_UNKNOWN;
 	return true;
 }
@@ -298,24 +300,24 @@ static void fill_row(struct collector *c, struct dcm_host *h)
 	struct session *se = &c->session;
 
 	*h = (struct dcm_host){
-		.state = se->state,
-		.error = text(se->error),
-		.engine_version = text(se->about.version),
-		.api_version = text(se->api),
-		.transport = text(transport_kind(&c->host->at)),
-		.cpus = se->about.cpus,
-		.memory_total = se->about.memory_total,
-		.os = text(se->about.os),
-		.kernel = text(se->about.kernel),
-		.clock_offset = se->clock_offset,
-		.containers = c->inventory.published,
-		.running = c->inventory.running,
-		.cpu_percent = c->cpu_percent,
-		.memory_usage = c->memory_usage,
-		.events = c->events,
-		.refreshes = c->refreshes,
-		.errors = c->errors,
-		.pid = getpid(),
+	    .state = se->state,
+	    .error = text(se->error),
+	    .engine_version = text(se->about.version),
+	    .api_version = text(se->api),
+	    .transport = text(transport_kind(&c->host->at)),
+	    .cpus = se->about.cpus,
+	    .memory_total = se->about.memory_total,
+	    .os = text(se->about.os),
+	    .kernel = text(se->about.kernel),
+	    .clock_offset = se->clock_offset,
+	    .containers = c->inventory.published,
+	    .running = c->inventory.running,
+	    .cpu_percent = c->cpu_percent,
+	    .memory_usage = c->memory_usage,
+	    .events = c->events,
+	    .refreshes = c->refreshes,
+	    .errors = c->errors,
+	    .pid = getpid(),
 	};
 }
 

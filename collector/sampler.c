@@ -14,9 +14,9 @@
 #include "collector_impl.h"
 
 enum { API_ONE_SHOT = 41 };
-static const double second_after = 1;	/* s */
-static const double settled_after = 5;	/* s: what has not answered by then is hanging */
-static const double too_close = 0.2;	/* s between samples: their difference is noise */
+static const double second_after = 1;  /* s */
+static const double settled_after = 5; /* s: what has not answered by then is hanging */
+static const double too_close = 0.2;   /* s between samples: their difference is noise */
 
 static void pump(struct collector *c);
 
@@ -126,11 +126,11 @@ static void keep_cpu(struct collector *c, struct container *ct, struct dcm_recor
 static void take_sample(struct collector *c, struct container *ct, const struct stats_sample *now)
 {
 	struct stats_sample before = {
-		.usable = ct->has_sample,
-		.read = ct->sampled,
-		.cpu_total = ct->cpu_total,
-		.cpu_system = ct->cpu_system,
-		.online_cpus = now->online_cpus,
+	    .usable = ct->has_sample,
+	    .read = ct->sampled,
+	    .cpu_total = ct->cpu_total,
+	    .cpu_system = ct->cpu_system,
+	    .online_cpus = now->online_cpus,
 	};
 	bool first = !ct->has_sample;
 	struct dcm_record rec;
@@ -186,7 +186,7 @@ static bool ask(struct collector *c, struct container *ct)
 	id_hex(ct->id, hex);
 	session_path(c, path, sizeof(path), "/containers/%s/stats?stream=0%s", hex,
 		     one_shot ? "&one-shot=1" : "");
-		ct->sampling = engine_get(c->session.engine, path, ENGINE_STATS_MAX, on_stats, ct);
+	ct->sampling = engine_get(c->session.engine, path, ENGINE_STATS_MAX, on_stats, ct);
 	if (!ct->sampling)
 		return false;
 	c->sampler.n_active++;
@@ -265,8 +265,8 @@ unsigned sampler_late(const struct collector *c)
 
 bool sampler_settled(const struct collector *c)
 {
-	return sampler_idle(c) || (TAILQ_EMPTY(&c->sampler.queue) &&
-				   mono_now() - c->sampler.began_at > settled_after);
+	return sampler_idle(c) ||
+	       (TAILQ_EMPTY(&c->sampler.queue) && mono_now() - c->sampler.began_at > settled_after);
 }
 
 static void enqueue_second(struct collector *c, struct container *ct, void *arg)

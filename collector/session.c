@@ -19,8 +19,8 @@
 
 enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
 static const double backoff_first = 0.1, backoff_most = 3;
-static const double ping_after = 10;	/* s of silence */
-static const double warm_up_most = 2;	/* s */
+static const double ping_after = 10;  /* s of silence */
+static const double warm_up_most = 2; /* s */
 
 static void on_ping(void *arg, const struct engine_reply *r);
 static void on_version(void *arg, const struct engine_reply *r);
@@ -95,7 +95,8 @@ void session_update(struct collector *c)
 	else if (c->watch.short_lives >= 2)
 		set_state(c, DCM_DEGRADED, c->watch.error);
 	else if (c->full)
-		set_state(c, DCM_DEGRADED, "memory is full: raise cache.shard_limit, or make "
+		set_state(c, DCM_DEGRADED,
+			  "memory is full: raise cache.shard_limit, or make "
 			  "room in /dev/shm");
 	else if (c->inventory.failing)
 		set_state(c, DCM_DEGRADED, c->inspector.error);
@@ -168,8 +169,8 @@ static void shake(struct collector *c)
 
 	se->phase = PHASE_PING;
 	se->attempt_at = mono_now();
-	se->fresh = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN,
-					  .system_time = NAN};
+	se->fresh = (struct engine_about){
+	    .cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .system_time = NAN};
 	se->step = engine_get_headers(se->engine, "/_ping", on_ping, c);
 	if (!se->step)
 		failed(c, "no memory to ask the engine");
@@ -200,18 +201,23 @@ static bool negotiate(struct session *se, char *error, size_t len)
 
 	sscanf(se->fresh.min_api_version, "%u.%u", &least_major, &least);
 	if (sscanf(se->fresh.api_version, "%u.%u", &major, &minor) != 2 || major != API_MAJOR) {
-		snprintf(error, len, "%.150s does not say which API version it speaks: is it a "
-			 "Docker engine?", se->where);
+		snprintf(error, len,
+			 "%.150s does not say which API version it speaks: is it a "
+			 "Docker engine?",
+			 se->where);
 		return false;
 	}
 	if (minor < API_OLDEST) {
-		snprintf(error, len, "the engine speaks API %s, and dcm needs 1.%d: update the engine",
+		snprintf(error, len,
+			 "the engine speaks API %s, and dcm needs 1.%d: update the engine",
 			 se->fresh.api_version, API_OLDEST);
 		return false;
 	}
 	if (least_major == API_MAJOR && least > API_NEWEST) {
-		snprintf(error, len, "the engine wants API %s, and this dcm speaks up to 1.%d: update "
-			 "dcm", se->fresh.min_api_version, API_NEWEST);
+		snprintf(error, len,
+			 "the engine wants API %s, and this dcm speaks up to 1.%d: update "
+			 "dcm",
+			 se->fresh.min_api_version, API_NEWEST);
 		return false;
 	}
 	se->api_minor = minor < API_NEWEST ? minor : API_NEWEST;
@@ -323,8 +329,8 @@ static void attempt(struct collector *c)
 		return;
 	}
 	se->phase = PHASE_OPEN;
-	se->transport = se->ops->open(c->base, &c->host->at, c->cache->connect_timeout,
-				      on_transport, c);
+	se->transport =
+	    se->ops->open(c->base, &c->host->at, c->cache->connect_timeout, on_transport, c);
 	if (!se->transport)
 		failed(c, "no memory for the way to the engine");
 }
@@ -382,7 +388,9 @@ void session_stream_lost(struct collector *c, const char *error)
 		shake(c);
 		return;
 	}
-	timer_set(se->retry, jitter(fmin(backoff_first * ldexp(1, c->watch.short_lives < 16 ? (int)c->watch.short_lives : 16),
+	timer_set(se->retry, jitter(fmin(backoff_first * ldexp(1, c->watch.short_lives < 16
+								      ? (int)c->watch.short_lives
+								      : 16),
 					 backoff_most)));
 }
 
@@ -427,8 +435,8 @@ int session_open(struct collector *c)
 	se->subscribe_limit = evtimer_new(c->base, on_subscribed, c);
 	if (!se->retry || !se->subscribe_limit)
 		return -1;
-	srand48((long)(wall_now() * 1e6) ^ (long)hash_str((struct dcm_str){
-					       c->host->id, (uint32_t)strlen(c->host->id)}));
+	srand48((long)(wall_now() * 1e6) ^
+		(long)hash_str((struct dcm_str){c->host->id, (uint32_t)strlen(c->host->id)}));
 	return 0;
 }
 

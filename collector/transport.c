@@ -44,8 +44,8 @@ void transport_where(const struct endpoint *at, char *buf, size_t len)
 		snprintf(buf, len, "https://%s:%u", host, at->port ? at->port : 2376);
 		break;
 	case ENDPOINT_SSH:
-		snprintf(buf, len, "ssh://%s%s%s:%u", at->user ? at->user : "",
-			 at->user ? "@" : "", host, at->port ? at->port : 22);
+		snprintf(buf, len, "ssh://%s%s%s:%u", at->user ? at->user : "", at->user ? "@" : "",
+			 host, at->port ? at->port : 22);
 		break;
 	}
 }

@@ -85,16 +85,16 @@ static void tcp_close(struct transport *t)
 }
 
 const struct transport_ops transport_tcp = {
-	.name = "tcp",
-	.open = tcp_open,
-	.prepare = tcp_prepare,
-	.url = tcp_url,
-	.close = tcp_close,
+    .name = "tcp",
+    .open = tcp_open,
+    .prepare = tcp_prepare,
+    .url = tcp_url,
+    .close = tcp_close,
 };
 const struct transport_ops transport_tls = {
-	.name = "tls",
-	.open = tcp_open,
-	.prepare = tcp_prepare,
-	.url = tcp_url,
-	.close = tcp_close,
+    .name = "tls",
+    .open = tcp_open,
+    .prepare = tcp_prepare,
+    .url = tcp_url,
+    .close = tcp_close,
 };

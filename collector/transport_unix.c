@@ -143,10 +143,10 @@ static void unix_close(struct transport *t)
 }
 
 const struct transport_ops transport_unix = {
-	.name = "unix",
-	.open = unix_open,
-	.prepare = unix_prepare,
-	.url = unix_url,
-	.read_file = unix_read_file,
-	.close = unix_close,
+    .name = "unix",
+    .open = unix_open,
+    .prepare = unix_prepare,
+    .url = unix_url,
+    .read_file = unix_read_file,
+    .close = unix_close,
 };

@@ -15,17 +15,17 @@
 
 #include "collector_impl.h"
 
-static const double overlap = 2;	   /* s before the last event, or the engine's now */
-static const double renew_after = 300;	   /* s */
-static const double lives_after = 5;	   /* s; a stream that ends sooner is a failure */
+static const double overlap = 2;       /* s before the last event, or the engine's now */
+static const double renew_after = 300; /* s */
+static const double lives_after = 5;   /* s; a stream that ends sooner is a failure */
 
 /* "health_status" alone would make every filter a prefix match on Docker, so its
  * three whole names are given; podman knows it by the bare name only. */
-#define ACTIONS                                                                          \
+#define ACTIONS                                                                             \
 	"\"create\",\"start\",\"restart\",\"pause\",\"unpause\",\"die\",\"stop\",\"kill\"," \
-	"\"oom\",\"rename\",\"update\",\"destroy\",\"connect\",\"disconnect\",\"mount\","  \
+	"\"oom\",\"rename\",\"update\",\"destroy\",\"connect\",\"disconnect\",\"mount\","   \
 	"\"unmount\""
-#define HEALTH                                                                     \
+#define HEALTH                                                                      \
 	"\"health_status: healthy\",\"health_status: unhealthy\",\"health_status: " \
 	"starting\""
 #define PODMAN "\"health_status\",\"died\",\"init\",\"cleanup\",\"remove\""
@@ -82,8 +82,9 @@ static void touch_if_refers(struct collector *c, struct container *ct, void *arg
 	arena = at = malloc(room);
 	record_out_init(&r);
 	/* terminate is false: the region's bytes are only read */
-	if (arena && !record_decode_tier((uint8_t *)(uintptr_t)item.tier[tier].data,
-					 item.tier[tier].len, tier, &r, false, &at, &room) &&
+	if (arena &&
+	    !record_decode_tier((uint8_t *)(uintptr_t)item.tier[tier].data, item.tier[tier].len,
+				tier, &r, false, &at, &room) &&
 	    refers(&r, to))
 		inventory_touch(c, ct, c->cache->event_debounce_ms / 1e3);
 	free(arena);
@@ -218,7 +219,8 @@ int watch_open(struct collector *c)
 	if (!append_escaped(path, sizeof(path),
 			    "{\"type\":[\"container\",\"network\",\"volume\"],\"event\":[" ACTIONS
 			    ",") ||
-	    !append_escaped(path, sizeof(path), c->session.about.podman ? PODMAN "]}" : HEALTH "]}"))
+	    !append_escaped(path, sizeof(path),
+			    c->session.about.podman ? PODMAN "]}" : HEALTH "]}"))
 		return -1;
 	w->stream = engine_stream(c->session.engine, path, on_chunk, on_end, c);
 	w->opened_at = mono_now();
@@ -245,7 +247,8 @@ void watch_tick(struct collector *c)
 		session_update(c);
 	} else if (!w->open && age > c->cache->request_timeout && w->short_lives < 2) {
 		w->short_lives = 2;
-		snprintf(w->error, sizeof(w->error), "the event stream does not open: changes are "
+		snprintf(w->error, sizeof(w->error),
+			 "the event stream does not open: changes are "
 			 "seen by lists alone");
 		session_update(c);
 	} else if (age > renew_after) {
