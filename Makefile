@@ -89,6 +89,8 @@ install: all
 	install -m644 docs/libdcm.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m644 docs/dcm-hosts.yml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m644 docs/dcmd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -D -m644 scripts/dcm-client.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/dcm-client
 
 clean:
 	rm -rf $(BUILD)

@@ -44,8 +44,6 @@ static int list(struct client *c, const struct dcm_query *q, const struct filter
 
 	if (rc) {
 		status = fail_rc(c, rc);
-	} else if (q->host && !refs.n && (status = host_exists(c, q->host)) != EXIT_OK) {
-		/* said so */
 	} else {
 		output_begin(&c->out, &record_rows, SHAPE_LIST);
 		rows_of(c, &refs, f, &busy);
@@ -173,7 +171,8 @@ static double weight(const struct dcm_record *r, enum dcm_query_kind kind)
 
 static int heavier(const void *a, const void *b, void *kind)
 {
-	double x = weight(a, *(enum dcm_query_kind *)kind), y = weight(b, *(enum dcm_query_kind *)kind);
+	const enum dcm_query_kind *k = kind;
+	double x = weight(a, *k), y = weight(b, *k);
 
 	return (x < y) - (x > y);
 }

@@ -258,9 +258,9 @@ static void check_state(struct doctor *d, const struct dcm_host *h)
 			"degraded: %.*s", (int)h->error.len, h->error.s ? h->error.s : "");
 		break;
 	case DCM_OFFLINE:
-		finding(d, FAIL, EXIT_PARTIAL, "host", h->id,
-			"it is tried again every few seconds", "offline, %s: %.*s", age.s, (int)h->error.len,
-			h->error.s ? h->error.s : "no cause known");
+		finding(d, FAIL, EXIT_PARTIAL, "host", h->id, "it is tried again every few seconds",
+			"offline, %s: %.*s", age.s, (int)h->error.len,
+			h->error.s ? h->error.s : "");
 		break;
 	case DCM_DISABLED:
 		finding(d, OK, 0, "host", h->id, NULL, "disabled in hosts.yml");
@@ -313,7 +313,8 @@ static void check_freshness(struct doctor *d, const struct dcm_host *h, const ch
 	for (t = 0; t < 4; t++)
 		if (stale[t])
 			finding(d, h->state == DCM_ONLINE ? FAIL : NOTICE, EXIT_PARTIAL,
-				"freshness", h->id, "try dcm-client refresh, and see the log of dcmd",
+				"freshness", h->id,
+				"try dcm-client refresh, and see the log of dcmd",
 				"%s of %zu of %zu containers is stale", tiers[t], stale[t], n);
 	dcm_record_free(&r);
 	dcm_refs_free(&refs);

@@ -182,7 +182,7 @@ bool port_range_parse(struct port_range *p, const char *s)
 		if (!port_number(&s, &p->hi) || p->hi < p->lo)
 			return false;
 	}
-	strcpy(p->proto, "tcp");
+	memcpy(p->proto, "tcp", 4);
 	if (*s == '\0')
 		return true;
 	if (*s++ != '/' || strlen(s) >= sizeof(p->proto))

@@ -22,7 +22,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"hosts", cmd_hosts, &host_rows, 0, 0, 0, false, "", "a row a host: state, age, engine, load"},
+	{"hosts", cmd_hosts, &host_rows, 0, 0, 0, false, "",
+	 "a row a host: state, age, engine, load"},
 	{"ps", cmd_ps, &record_rows, OPT_FILTER | OPT_QUIET | OPT_REFRESH, 0, 1, false,
 	 "[HOST] [--filter K=V]... [-q] [--refresh]", "the containers of one host, or of all"},
 	{"get", cmd_get, &record_rows, OPT_REFRESH, 2, 2, false, "HOST CONTAINER [--refresh]",
@@ -38,7 +39,8 @@ static const struct command commands[] = {
 	{"mounts", cmd_mounts, &record_rows, 0, 1, 1, false, "PATH",
 	 "with a bind or volume at PATH or below it"},
 	{"network", cmd_network, &record_rows, 0, 1, 1, false, "NAME", "by network"},
-	{"status", cmd_status, &record_rows, 0, 1, 1, false, "STATUS", "by status: " FILTER_STATUSES},
+	{"status", cmd_status, &record_rows, 0, 1, 1, false, "STATUS",
+	 "by status: " FILTER_STATUSES},
 	{"health", cmd_health, &record_rows, 0, 0, 0, false, "",
 	 "healthy, unhealthy, starting, without a check"},
 	{"discover", cmd_discover, &discover_rows, 0, 0, 1, false, "[HOST]",
@@ -61,21 +63,21 @@ enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
 static void options_help(struct dcm_text *t)
 {
-	text_puts(t, "\nOptions, anywhere on the line:\n"
-		     "  --instance NAME    the instance (default: $DCM_INSTANCE, else \"default\")\n"
-		     "  --runtime-dir DIR  where its broker listens (default: your own, then "
-		     "/run/dcm)\n"
-		     "  --json             one JSON document\n"
-		     "  --format FMT       table, json, or a text with {field}, \\t, \\n\n"
-		     "  --filter K=V, -f   as docker ps --filter, and host, project, service\n"
-		     "  --refresh          ask the engines first; --strict: exit 4 where one "
-		     "cannot be asked\n"
-		     "  -q, --quiet        ids only\n"
-		     "  -n N               how many\n"
-		     "  --help, --version\n"
-		     "\nExit status: 0 answered, 1 no such container or host, 2 usage, 3 dcm is not "
-		     "running\nor not readable, 4 partial or not fresh though demanded, 5 anything "
-		     "else.\n");
+	text_puts(t, "\n"
+		"Options, anywhere on the line:\n"
+		"  --instance NAME    the instance (default: $DCM_INSTANCE, else \"default\")\n"
+		"  --runtime-dir DIR  where to look for it (default: your own, then /run/dcm)\n"
+		"  --json             one JSON document\n"
+		"  --format FMT       table, json, or a text with {field}, \\t, \\n\n"
+		"  -f, --filter K=V   as of docker ps, and host, project, service\n"
+		"  --refresh          read the hosts anew first; --strict: else exit 4\n"
+		"  -q, --quiet        ids only\n"
+		"  -n N               how many\n"
+		"  --help, --version\n"
+		"\n"
+		"Exit status: 0 answered; 1 no such container or host; 2 usage; 3 dcm is not\n"
+		"running, or not readable by you; 4 partial, or not fresh though demanded;\n"
+		"5 anything else.\n");
 }
 
 static int help(struct client *c, const struct command *only)

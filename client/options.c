@@ -13,7 +13,10 @@ enum { N_MOST = 1000000 };
 
 /* ---- options ----------------------------------------------------------- */
 
-enum { O_INSTANCE = 256, O_RUNTIME_DIR, O_JSON, O_FORMAT, O_REFRESH, O_STRICT, O_ALL, O_HELP, O_VERSION };
+enum {
+	O_INSTANCE = 256, O_RUNTIME_DIR, O_JSON, O_FORMAT, O_REFRESH, O_STRICT, O_ALL, O_HELP,
+	O_VERSION
+};
 
 static const struct option long_options[] = {
 	{"instance", required_argument, NULL, O_INSTANCE},

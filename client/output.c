@@ -1,6 +1,7 @@
 /* output.c - the four forms of an answer.  See output.h. */
 #include "output.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static void table_form_section(struct output *o, const char *name)
 	if (o->n_sections)
 		text_putc(&o->text, '\n');
 	for (s = name; *s; s++)
-		text_putc(&o->text, *s == '_' ? ' ' : *s >= 'a' && *s <= 'z' ? (char)(*s - 32) : *s);
+		text_putc(&o->text, *s == '_' ? ' ' : (char)toupper((unsigned char)*s));
 	text_putc(&o->text, '\n');
 }
 

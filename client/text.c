@@ -147,6 +147,20 @@ static unsigned width_of(uint32_t c)
 	return w < 0 ? 1 : (unsigned)w;
 }
 
+static void add_escape(struct dcm_text *t, uint32_t c)
+{
+	if (c == '\n')
+		text_puts(t, "\\n");
+	else if (c == '\t')
+		text_puts(t, "\\t");
+	else if (c == '\r')
+		text_puts(t, "\\r");
+	else if (c < 0x100)
+		text_printf(t, "\\x%02x", c);
+	else
+		text_printf(t, c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+}
+
 unsigned text_add_safe(struct dcm_text *t, const char *s, size_t n, enum text_charset cs)
 {
 	const unsigned char *p = (const unsigned char *)s, *end = p + n;
@@ -165,15 +179,11 @@ unsigned text_add_safe(struct dcm_text *t, const char *s, size_t n, enum text_ch
 			break;
 		len = utf8_next(p, (size_t)(end - p), &c);
 		before = t->len;
-		if (!len) {
-			text_printf(t, "\\x%02x", *p);
+		if (!len) { /* a byte that is no character */
+			add_escape(t, *p);
 			len = 1;
 		} else if (is_unsafe(c) || (c >= 0x80 && cs == TEXT_ASCII)) {
-			if (c == '\n' || c == '\t' || c == '\r')
-				text_puts(t, c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r");
-			else
-				text_printf(t, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x",
-					    c);
+			add_escape(t, c);
 		} else {
 			text_add(t, (const char *)p, len);
 			columns += width_of(c);

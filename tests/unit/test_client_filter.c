@@ -198,12 +198,30 @@ static void each_key(void **state)
 		"volume=/srv/www", "volume=/www", "publish=8080", "publish=8000-9000/tcp",
 		"expose=443", "is-task=true", "is-task=1", "host=alpha", "project=shop",
 		"service=web", "NAME=web"};
-	static const char *const no[] = {
-		"id=b", "id=000", "name=db", "name=^web", "label=tie", "label=tier=", "label=tier=back",
-		"status=exited", "health=healthy", "ancestor=nginx", "ancestor=nginx:1.2",
-		"network=fro", "volume=/var/lib/v", "volume=/dat", "volume=/srv", "exited=0",
-		"publish=80", "publish=443", "expose=8080", "expose=443/udp", "is-task=false",
-		"host=alp", "project=sho", "service="};
+	static const char *const no[] = {"id=b",
+					 "id=000",
+					 "name=db",
+					 "name=^web",
+					 "label=tie",
+					 "label=tier=",
+					 "label=tier=back",
+					 "status=exited",
+					 "health=healthy",
+					 "ancestor=nginx",
+					 "ancestor=nginx:1.2",
+					 "network=fro",
+					 "volume=/var/lib/v",
+					 "volume=/dat",
+					 "volume=/srv",
+					 "exited=0",
+					 "publish=80",
+					 "publish=443",
+					 "expose=8080",
+					 "expose=443/udp",
+					 "is-task=false",
+					 "host=alp",
+					 "project=sho",
+					 "service="};
 	size_t i;
 
 	(void)state;
@@ -258,9 +276,9 @@ static void exited_means_ran_and_ended(void **state)
 
 static void nothing_known_matches_nothing(void **state)
 {
-	static const char *const f[] = {"name=shop", "label=tier", "status=running", "ancestor=nginx",
-					"network=front", "volume=/data", "exited=0", "publish=80",
-					"project=shop"};
+	static const char *const f[] = {"name=shop",	  "label=tier",	   "status=running",
+					"ancestor=nginx", "network=front", "volume=/data",
+					"exited=0",	  "publish=80",	   "project=shop"};
 	size_t i;
 
 	(void)state;

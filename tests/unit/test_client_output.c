@@ -48,14 +48,16 @@ static void json_of_a_row(void **state)
 
 	(void)state;
 	row_json(&t, &things, &f);
-	assert_text(t, "{\"text\":\"a\\tb\",\"constant\":\"const\",\"chars\":\"chars\",\"count\":2048,"
-		       "\"share\":12.5,\"sure\":true,\"maybe\":false,\"list\":[\"x\",\"y\\\"z\"],"
-		       "\"state\":\"degraded\",\"json\":{\"a\":1}}");
+	assert_text(t,
+		    "{\"text\":\"a\\tb\",\"constant\":\"const\",\"chars\":\"chars\",\"count\":2048,"
+		    "\"share\":12.5,\"sure\":true,\"maybe\":false,\"list\":[\"x\",\"y\\\"z\"],"
+		    "\"state\":\"degraded\",\"json\":{\"a\":1}}");
 	text_clear(&t);
 	row_json(&t, &things, &empty);
-	assert_text(t, "{\"text\":null,\"constant\":null,\"chars\":null,\"count\":null,\"share\":null,"
-		       "\"sure\":false,\"maybe\":null,\"list\":null,\"state\":\"starting\","
-		       "\"json\":null}");
+	assert_text(t,
+		    "{\"text\":null,\"constant\":null,\"chars\":null,\"count\":null,\"share\":null,"
+		    "\"sure\":false,\"maybe\":null,\"list\":null,\"state\":\"starting\","
+		    "\"json\":null}");
 	dcm_text_free(&t);
 }
 
@@ -173,7 +175,8 @@ static void text_documents(void **state)
 	assert_string_equal(document(FORM_TABLE, SHAPE_STREAM, 1, none), "0123456789abcdef\n");
 	assert_string_equal(document(FORM_TEMPLATE, SHAPE_LIST, 2, none),
 			    "0123456789abcdef\n0123456789abcdef\n");
-	assert_string_equal(document(FORM_IDS, SHAPE_LIST, 2, none), "0123456789ab\n0123456789ab\n");
+	assert_string_equal(document(FORM_IDS, SHAPE_LIST, 2, none),
+			    "0123456789ab\n0123456789ab\n");
 	assert_string_equal(document(FORM_IDS_JSON, SHAPE_LIST, 1, none),
 			    "[\n\"0123456789abcdef\"\n]\n");
 }
@@ -227,7 +230,8 @@ static void every_field_of_a_record_has_a_format(void **state)
 		text_clear(&t);
 		text_clear(&field);
 		prop_json(&t, &record_rows.props[i], &r);
-		assert_int_equal(dcm_record_json_field(&r, record_rows.props[i].name, &field), DCM_OK);
+		assert_int_equal(dcm_record_json_field(&r, record_rows.props[i].name, &field),
+				 DCM_OK);
 		/* One way to write a value, ours or libdcm's. */
 		assert_string_equal(t.s, field.s);
 	}

@@ -92,7 +92,8 @@ static void no_line_is_wider_than_the_terminal(void **state)
 	(void)state;
 	for (width = 4; width < 40; width++) {
 		lay_out(rows, 2, (struct terminal){.width = width});
-		for (line = strtok_r(out.s, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		for (line = strtok_r(out.s, "\n", &save); line;
+		     line = strtok_r(NULL, "\n", &save)) {
 			assert_int_equal(text_fit(line, strlen(line), 1000, &used), strlen(line));
 			assert_true(used <= width);
 		}
