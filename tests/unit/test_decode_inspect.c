@@ -256,6 +256,54 @@ static void api_1_52(void **state)
 	assert_empty(r->environment_vars);
 }
 
+/* ip_address of a container in networks a and bridge, by its network mode. */
+static const char *address(const char *mode)
+{
+	char json[600], err[DECODE_ERR];
+
+	snprintf(json, sizeof(json),
+		 "{\"Id\":\"" ID "\",\"HostConfig\":{\"NetworkMode\":\"%s\"},"
+		 "\"NetworkSettings\":{\"Networks\":{\"a\":{\"NetworkID\":\"n1\","
+		 "\"IPAddress\":\"1.1.1.1\"},\"bridge\":{\"NetworkID\":\"n2\","
+		 "\"IPAddress\":\"2.2.2.2\"},\"c\":{\"NetworkID\":\"n3\","
+		 "\"IPAddress\":\"\"}}}}",
+		 mode);
+	assert_int_equal(inspect_text(json, strlen(json), err), 0);
+	return d.rec.ip_address.s;
+}
+
+static void address_by_network_mode(void **state)
+{
+	(void)state;
+	assert_string_equal(address("bridge"), "2.2.2.2");
+	assert_string_equal(address("default"), "2.2.2.2");
+	assert_string_equal(address("n2"), "2.2.2.2");
+	assert_string_equal(address("a"), "1.1.1.1");
+	assert_string_equal(address("c"), "1.1.1.1"); /* it has none: the first that has */
+	assert_string_equal(address("container:x"), "1.1.1.1");
+	assert_string_equal(address(""), "1.1.1.1");
+}
+
+static void odd_variables_and_mounts(void **state)
+{
+	char err[DECODE_ERR];
+	const char *json = "{\"Id\":\"" ID "\",\"Config\":{\"Env\":[\"A=1\",\"A\",null,\"B\","
+			   "\"B=\"]},\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/x\"},"
+			   "{\"Type\":\"bind\",\"Source\":\"/x\",\"Destination\":\"/y\"},"
+			   "7,{\"Type\":\"volume\",\"Destination\":\"/z\",\"RW\":false}]}";
+
+	(void)state;
+	assert_int_equal(inspect_text(json, strlen(json), err), 0);
+	assert_int_equal(d.rec.environment_vars.n, 2);
+	assert_null_text(value_of(d.rec.environment_vars, "A"));
+	assert_text(value_of(d.rec.environment_vars, "B"), "");
+	assert_list(d.rec.bind_mounts, "/x:/y");
+	assert_int_equal(d.rec.volumes.n, 1);
+	assert_null_text(d.rec.volumes.v[0].name);
+	assert_text(d.rec.volumes.v[0].mode, "ro");
+	assert_empty(d.rec.volume_drivers);
+}
+
 static void what_is_absent_is_null(void **state)
 {
 	char err[DECODE_ERR];
@@ -439,6 +487,8 @@ int main(void)
 		cmocka_unit_test(api_1_24),
 		cmocka_unit_test(api_1_45),
 		cmocka_unit_test(api_1_52),
+		cmocka_unit_test(address_by_network_mode),
+		cmocka_unit_test(odd_variables_and_mounts),
 		cmocka_unit_test(what_is_absent_is_null),
 		cmocka_unit_test(what_has_a_wrong_type_is_null),
 		cmocka_unit_test(bad_text_becomes_fffd),
