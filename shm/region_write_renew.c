@@ -182,11 +182,24 @@ void region_unlink_old(struct region *r)
 
 /* ---- each second --------------------------------------------------------------------- */
 
+/* Whether a new generation would hold much less.  Tables and entry chunks count
+ * there with what they will be, not with what they are. */
 static bool sparse(const struct region *r)
 {
-	uint64_t held = ld(&r->h->data_limit);
+	uint64_t held = ld(&r->h->data_limit), live = space_live(r);
+	struct region_extent table;
+	uint32_t base;
 
-	return held > SPARSE_HELD && space_live(r) < held / SPARSE_PART;
+	if (held <= SPARSE_HELD)
+		return false;
+	for (unsigned k = 0; k < DCM_CHUNKS && ld(&r->h->chunk[k]); k++)
+		live -= dcm_chunk_entries(k) * DCM_ENTRY_SIZE;
+	table_extent(&r->by_id, &table);
+	live -= (uint64_t)table.units * DCM_UNIT;
+	table_extent(&r->by_name, &table);
+	live -= (uint64_t)table.units * DCM_UNIT;
+	live += entries_kept(r, &base) * (uint64_t)(DCM_ENTRY_SIZE + 2 * 2 * 8);
+	return live < held / SPARSE_PART;
 }
 
 /* The clock was set so far that times cannot be said from this epoch. */

@@ -65,7 +65,7 @@ uint64_t table_extent(const struct region_table *t, struct region_extent *out)
 	uint64_t d = ld(t->slot);
 
 	out->off = (uint32_t)(d >> 32);
-	out->units = (8u << DCM_TABLE_LOG2(d)) / DCM_UNIT;
+	out->units = DCM_TABLE_LOG2(d) <= LOG2_MOST ? (8u << DCM_TABLE_LOG2(d)) / DCM_UNIT : 0;
 	return d;
 }
 

@@ -59,7 +59,9 @@ static int check_chunks(struct region *r, struct used_list *l)
 {
 	uint32_t entries = ld(&r->h->entries);
 
-	if (entries < 1 || dcm_chunk_of(entries - 1) >= DCM_CHUNKS || !(r->h->generation_base & 1))
+	/* No writer lives to give out half of all sequences. */
+	if (entries < 1 || dcm_chunk_of(entries - 1) >= DCM_CHUNKS || !(r->h->generation_base & 1) ||
+	    ld(&r->h->sequence) >> 63)
 		return region_fail(r, EUCLEAN, "%s: its header is damaged", r->object);
 	for (unsigned k = 0; k < DCM_CHUNKS; k++) {
 		uint64_t off = ld(&r->h->chunk[k]), bytes = dcm_chunk_entries(k) * DCM_ENTRY_SIZE;
@@ -193,7 +195,7 @@ static bool use_table(const struct region *r, const struct region_table *t, stru
 	uint64_t d = table_extent(t, &at);
 	unsigned log2 = DCM_TABLE_LOG2(d);
 
-	if (log2 < 3 || log2 > 28 || !within(r, DCM_TABLE_OFFSET(d), 8ull << log2))
+	if (log2 < 3 || at.units == 0 || !within(r, DCM_TABLE_OFFSET(d), 8ull << log2))
 		return false;
 	for (size_t i = 0; i < l->n; i++)
 		if (at.off < l->v[i].at.off + l->v[i].at.units && l->v[i].at.off < at.off + at.units)
