@@ -118,6 +118,26 @@ check-stress: $(STRESS_BIN)
 
 CHECKS += stress
 
+# ---- the library as others use it ----------------------------------------------------
+# docs/examples/X.c -> $(BUILD)/examples/X, linked with libdcm.so as programs outside
+# are; unit/test_examples.c runs them.  tests/library/run holds libdcm.so, its header
+# (C++ too), its installation and its exports to what dcm.h promises.
+
+EXAMPLES := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))
+
+$(BUILD)/examples/%: docs/examples/%.c shm/dcm.h | $(BUILD)/libdcm.so
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(OPT) $(WARN) $(SAN) -D_GNU_SOURCE -Ishm -o $@ $< -L$(BUILD) -ldcm \
+		-Wl,-rpath,'$$ORIGIN/..'
+$(BUILD)/tests/test_examples: | $(EXAMPLES)
+
+examples: $(EXAMPLES)
+check-library: all
+	tests/library/run $(BUILD)
+
+CHECKS += library
+.PHONY: examples
+
 # ---- the simulated engine ----------------------------------------------------------
 
 SIMENGINE := $(BUILD)/tests/simengine
