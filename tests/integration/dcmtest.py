@@ -404,8 +404,10 @@ class Dcm:
         return self
 
     def kill(self):
+        """Ends it, whatever the test made of it; its log must be clean."""
         if self.process is not None:
             end_process(self.process)
+            self.process = None
             self.check_log()
 
     def stop(self, sig=signal.SIGTERM):
@@ -437,8 +439,15 @@ class Dcm:
     def json(self, *args):
         done = self.run("--json", *args)
         if done.returncode != 0:
-            raise ClientFailed(args, done.returncode, done.stderr)
+            raise ClientFailed(args, done.returncode, done.stderr + self.condition(done.returncode))
         return json.loads(done.stdout)
+
+    def condition(self, status):
+        """Where the client finds no daemon: what has become of it."""
+        if status != 3 or self.process is None:
+            return ""
+        return " (dcmd: %s; objects: %s; log: %s)" % (
+            self.process.poll(), self.objects(), self.log()[-1500:])
 
     def hosts(self):
         """{id: row}, or None while there is no memory."""
