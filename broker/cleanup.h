@@ -4,8 +4,8 @@
  *  - Containers of a host that was not verified for memory_retention: its
  *    collector is asked to forget them (the broker writes no shard).
  *  - Memory objects of instances of this user that are dead: those whose lock
- *    nobody holds; where the lock object itself is missing, those that were found
- *    so the round before, too.  Never another user's, never the own instance's.
+ *    nobody holds; where the lock object itself is missing, once that was so for
+ *    ORPHAN_WAIT_S.  Never another user's, never the own instance's.
  *  - Snapshots (*.snap) of this instance older than disk_retention.
  */
 #ifndef DCM_CLEANUP_H
@@ -16,9 +16,15 @@
 #include "../shm/names.h"
 #include "requests.h"
 
-/* Instances of which a round found objects, but no lock object. */
+enum { ORPHAN_WAIT_S = 60, ORPHANS_MAX = 256 /* instances of one user that are looked at */ };
+
+/* Instances of which there are objects but no lock object, and since when that is
+ * known (monotonic s). */
 struct orphans {
-	char name[32][DCM_INSTANCE_MAX + 1];
+	struct {
+		char instance[DCM_INSTANCE_MAX + 1];
+		double since;
+	} v[ORPHANS_MAX];
 	unsigned n;
 };
 struct cleanup {
@@ -34,7 +40,7 @@ void cleanup_tick(struct cleanup *c);
 
 /* The parts, for tests.  Each returns how many it threw away.  shm_dir: "/dev/shm". */
 unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own_instance,
-			 struct orphans *lockless);
+			 struct orphans *lockless, double now);
 unsigned cleanup_files(const char *dir, uid_t uid, double older_than_s);
 
 #endif

@@ -10,8 +10,7 @@
  *
  * Objects without any lock object are no instance's that this program left: an
  * instance makes its lock first and removes it last.  They may be somebody's who
- * is at work with the writer alone, such as a test; so they have until the next
- * round.
+ * is at work with the writer alone, such as a test; so they have ORPHAN_WAIT_S.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,34 +61,38 @@ static int hold_lock(DIR *d, const char *name, uid_t uid, int make)
 	return -1;
 }
 
-static bool listed(const struct orphans *o, const char *instance)
+/* Since when it is listed; `now` where it is not. */
+static double since(const struct orphans *o, const char *instance, double now)
 {
 	for (unsigned i = 0; i < o->n; i++)
-		if (strcmp(o->name[i], instance) == 0)
-			return true;
-	return false;
+		if (strcmp(o->v[i].instance, instance) == 0)
+			return o->v[i].since;
+	return now;
 }
 
-static void list(struct orphans *o, const char *instance)
+static void list(struct orphans *o, const char *instance, double when)
 {
-	if (o->n < sizeof(o->name) / sizeof(o->name[0]) && !listed(o, instance))
-		memcpy(o->name[o->n++], instance, strlen(instance) + 1);
+	for (unsigned i = 0; i < o->n; i++)
+		if (strcmp(o->v[i].instance, instance) == 0)
+			return;
+	if (o->n == ORPHANS_MAX)
+		return;
+	memcpy(o->v[o->n].instance, instance, strlen(instance) + 1);
+	o->v[o->n++].since = when;
 }
 
-static unsigned remove_dead(DIR *d, uid_t uid, const char *instance, const struct orphans *before,
-			    struct orphans *lockless)
+/* *lockless: there is no lock object (and none was to be made). */
+static unsigned remove_dead(DIR *d, uid_t uid, const char *instance, int make, bool *lockless)
 {
 	char lock[DCM_OBJECT_NAME_MAX];
 	unsigned removed;
 	int fd;
 
 	names_lock(lock, uid, instance);
-	fd = hold_lock(d, lock + 1, uid, listed(before, instance) ? O_CREAT : 0);
-	if (fd < 0) {
-		if (errno == ENOENT)
-			list(lockless, instance);
+	fd = hold_lock(d, lock + 1, uid, make);
+	*lockless = fd < 0 && errno == ENOENT;
+	if (fd < 0)
 		return 0;
-	}
 	removed = remove_objects(d, uid, instance);
 	if (unlinkat(dirfd(d), lock + 1, 0) == 0)
 		removed++;
@@ -99,7 +102,8 @@ static unsigned remove_dead(DIR *d, uid_t uid, const char *instance, const struc
 	return removed;
 }
 
-unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own, struct orphans *lockless)
+unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own, struct orphans *lockless,
+			 double now)
 {
 	struct orphans found = {.n = 0}, before = *lockless;
 	DIR *d = opendir(shm_dir);
@@ -111,9 +115,17 @@ unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own, struct
 	/* First of whom there is something: removing moves the listing. */
 	while (d && (e = readdir(d)))
 		if (names_parse(e->d_name, &p) && p.uid == uid && strcmp(p.instance, own) != 0)
-			list(&found, p.instance);
-	for (unsigned i = 0; i < found.n; i++)
-		removed += remove_dead(d, uid, found.name[i], &before, lockless);
+			list(&found, p.instance, now);
+	for (unsigned i = 0; i < found.n; i++) {
+		const char *instance = found.v[i].instance;
+		double known = since(&before, instance, now);
+		int make = now - known >= ORPHAN_WAIT_S ? O_CREAT : 0;
+		bool none;
+
+		removed += remove_dead(d, uid, instance, make, &none);
+		if (none)
+			list(lockless, instance, known);
+	}
 	if (d)
 		closedir(d);
 	return removed;

@@ -368,23 +368,96 @@ static void who_does_not_read_waits_alone(void **state)
 
 	(void)state;
 	/* thousands of requests, and not one reply read */
-	while (flood.len < 32 << 20) {
+	while (flood.len < 8 << 20) {
 		q.id++;
 		q.n_hosts = 1;
 		q.hosts[0] = (struct dcm_str){"unheard", 7};
 		assert_int_equal(protocol_encode_request(&q, &flood), 0);
 	}
 	fcntl(deaf, F_SETFL, O_NONBLOCK);
-	for (int i = 0; i < 200; i++) {
+	for (int stuck = 0; stuck < 100 && sent < flood.len;) {
 		ssize_t n = send(deaf, flood.data + sent, flood.len - sent, MSG_NOSIGNAL);
 
 		sent += n > 0 ? (size_t)n : 0;
+		stuck = n > 0 ? 0 : stuck + 1;
 		ping(good);
+		poll(NULL, 0, n > 0 ? 0 : 3);
 	}
 	/* it is not read from any more: nothing grows without end */
 	assert_true(sent < flood.len);
 	record_buf_free(&flood);
 	close(deaf);
+	ping(good);
+	close(good);
+}
+
+/* One shard of many containers that a search finds all. */
+static void fill(struct region *shard, unsigned n)
+{
+	struct record_buf status = {0};
+	struct dcm_record r;
+	char name[32];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct dcm_str s = {name, 0};
+		struct region_tier t = {.tier = DCM_STATUS, .verified = unix_now()};
+		uint8_t id[32] = {(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1};
+
+		s.len = (uint32_t)snprintf(name, sizeof(name), "box-%u", i);
+		record_out_init(&r);
+		r.name = s;
+		assert_int_equal(record_encode(&r, DCM_STATUS, &status), 0);
+		t.data = status.data;
+		t.len = (uint32_t)status.len;
+		assert_int_equal(region_put(shard, id, &s, NULL, &t, 1), 0);
+	}
+	region_publish(shard);
+	record_buf_free(&status);
+}
+
+static bool search_all(int fd, uint32_t id, struct protocol_reply *r)
+{
+	static struct protocol_request q = {.op = PROTOCOL_QUERY, .query = {.kind = DCM_Q_SEARCH, .text = "box"}};
+
+	q.id = id;
+	ask(fd, &q);
+	return r ? hear(fd, r) : true;
+}
+
+static void the_deaf_make_room_for_others(void **state)
+{
+	enum { DEAF = 200, BOXES = 40000 };
+	int deaf[DEAF], good = connect_to(&w);
+	bool ended = false;
+	static char sink[1 << 20];
+	struct protocol_reply r;
+
+	(void)state;
+	fill(w.shard[1], BOXES);
+	do
+		assert_true(search_all(good, 1, &r));
+	while (r.rc == DCM_EBROKER); /* the index is being made */
+	assert_int_equal(r.n_refs, BOXES);
+	/* each leaves some 400 KiB, all of them more than 64 MiB */
+	for (int i = 0; i < DEAF; i++) {
+		deaf[i] = connect_to(&w);
+		search_all(deaf[i], 1, NULL);
+	}
+	for (uint32_t i = 2; i < 10; i++) {
+		assert_true(search_all(good, i, &r));
+		assert_int_equal(r.id, i);
+		assert_int_equal(r.n_refs, BOXES);
+	}
+	/* those who had not read for longest were closed, with what waited for them */
+	for (int i = 0; i < 3; i++) {
+		struct pollfd p = {.fd = deaf[i], .events = POLLIN};
+
+		while (poll(&p, 1, 200) == 1 && !ended)
+			ended = recv(deaf[i], sink, sizeof(sink), MSG_DONTWAIT) <= 0;
+	}
+	assert_true(ended);
+	for (int i = 0; i < DEAF; i++)
+		close(deaf[i]);
 	ping(good);
 	close(good);
 }
@@ -520,20 +593,21 @@ static void only_the_dead_are_cleared(void **state)
 	fd = open(path, O_RDWR);
 	MUST(fcntl(fd, F_OFD_SETLK, &l) == 0);
 
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless), 3);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 100), 3);
 	assert_int_equal(objects(dir, me, "own"), 3);
 	assert_int_equal(objects(dir, me, "dead"), 0);
 	assert_int_equal(objects(dir, me, "alive"), 3);
 	assert_int_equal(objects(dir, me, "nolock"), 2);
 	assert_int_equal(objects(dir, me + 1, "dead"), 1);
 	assert_true(there(dir, "something-else") && there(dir, "dcm-x"));
-	/* without a lock object: at the second round, and the lock made for it goes, too */
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless), 3);
+	/* without a lock object: a minute later, and the lock made for it goes, too */
+	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 159), 0);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 160), 3);
 	assert_int_equal(objects(dir, me, "nolock"), 0);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless), 0);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 160), 0);
 	/* the living one dies */
 	close(fd);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless), 3);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 161), 3);
 	assert_int_equal(objects(dir, me, "alive"), 0);
 	snprintf(path, sizeof(path), "rm -r %s", dir);
 	assert_int_equal(system(path), 0);
@@ -574,6 +648,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_message_may_come_in_pieces, begin, end),
 		cmocka_unit_test_setup_teardown(who_is_one_too_many_hears_so, begin, end),
 		cmocka_unit_test_setup_teardown(who_does_not_read_waits_alone, begin, end),
+		cmocka_unit_test_setup_teardown(the_deaf_make_room_for_others, begin, end),
 		cmocka_unit_test_setup_teardown(subscribers_hear_of_changes, begin, end),
 		cmocka_unit_test_setup_teardown(hosts_nobody_verifies_are_forgotten, begin, end),
 		cmocka_unit_test(only_the_dead_are_cleared),
