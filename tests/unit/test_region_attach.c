@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -526,6 +528,62 @@ static void test_any_bytes(void **state)
 	assert_true(taken > 100 && anew > 100);
 }
 
+/* ---- a full /dev/shm ------------------------------------------------------------------ */
+
+/* In a child with a small /dev/shm of its own.  The exit status says what was wrong. */
+static void in_small_shm(struct world *w)
+{
+	static char text[3000];
+	struct region *r, *other;
+	struct region_map m;
+	char err[256], object[DCM_OBJECT_NAME_MAX];
+	int rc = 0, n;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=300k") < 0)
+		_exit(99);
+	if (region_open(&r, &w->spec, NULL, err, sizeof(err)) < 0)
+		_exit(1);
+	names_shard(object, getuid(), w->instance, "h", region_generation(r));
+	if (region_map_open(&m, object, getuid(), err, sizeof(err)) != DCM_OK)
+		_exit(2);
+	memset(text, 'q', sizeof(text) - 1);
+	for (n = 0; n < 1000 && rc == 0; n++)
+		rc = put_text(r, n, "n", DCM_STATUS, text);
+	if (rc != -ENOSPC || n < 40 || !strstr(region_error(r), "make room in /dev/shm"))
+		_exit(3);
+	for (int i = 0; i < n - 1; i++) /* all that was accepted stays readable */
+		if (strcmp(read_text(&m, i, DCM_STATUS), text) != 0)
+			_exit(4);
+	if (strcmp(read_text(&m, n - 1, DCM_STATUS), "gone") != 0)
+		_exit(5);
+	w->spec.host = "other";
+	if (region_open(&other, &w->spec, NULL, err, sizeof(err)) != -ENOSPC || !strstr(err, "make room"))
+		_exit(6);
+	if (mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, "size=3m") < 0)
+		_exit(99);
+	if (put_text(r, n, "n", DCM_STATUS, text) != 0 || strcmp(read_text(&m, n, DCM_STATUS), text) != 0)
+		_exit(7);
+	_exit(0);
+}
+
+static void test_full_shm(void **state)
+{
+	struct world *w = *state;
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		in_small_shm(w);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 99)
+		skip(); /* no right to mount */
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- the cgroup's limit --------------------------------------------------------------- */
 
 static void write_file(const char *dir, const char *name, const char *text)
@@ -589,7 +647,7 @@ int main(void)
 		T(test_goes_on), T(test_bad_references_are_taken_out), T(test_bad_name),
 		T(test_bad_tables_are_rebuilt), T(test_one_id_twice), T(test_damaged_header_is_made_anew),
 		T(test_several_generations), T(test_renewal), T(test_squatted_name),
-		T(test_reader_trusts_the_owner_alone), T(test_mode_and_group), T(test_any_bytes),
+		T(test_reader_trusts_the_owner_alone), T(test_mode_and_group), T(test_any_bytes), T(test_full_shm),
 		cmocka_unit_test(test_cgroup_room),
 	};
 
