@@ -142,10 +142,21 @@ static int wait_for_orphans(struct instance *i, char *err)
 			 "`ps` shows as \"dcmd: …\"");
 }
 
+static int write_pid(const struct instance *i, const char *name, char *err)
+{
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (ftruncate(i->lock, 0) == 0 && pwrite(i->lock, text, (size_t)len, 0) == len)
+		return 0;
+	return fail(err, "cannot write /dev/shm%s: %s; make room in /dev/shm", name,
+		    strerror(errno));
+}
+
 int instance_lock(struct instance *i, char *err)
 {
-	char name[DCM_OBJECT_NAME_MAX], text[24];
-	int rc = -1, len;
+	char name[DCM_OBJECT_NAME_MAX];
+	int rc = -1;
 
 	names_lock(name, i->uid, i->name);
 	for (int n = 0; rc < 0; n++) {
@@ -153,13 +164,27 @@ int instance_lock(struct instance *i, char *err)
 		if (rc < 0)
 			nap();
 	}
+	if (!rc)
+		rc = write_pid(i, name, err);
+	return rc ? rc : wait_for_orphans(i, err);
+}
+
+int instance_relock(struct instance *i, char *err)
+{
+	char name[DCM_OBJECT_NAME_MAX], path[DCM_OBJECT_NAME_MAX + 16];
+	struct stat mine, named;
+	int before = i->lock, rc;
+
+	names_lock(name, i->uid, i->name);
+	snprintf(path, sizeof(path), "/dev/shm%s", name);
+	if (fstat(i->lock, &mine) == 0 && stat(path, &named) == 0 && mine.st_ino == named.st_ino)
+		return 0;
+	rc = try_lock(i, name, true, err);
 	if (rc)
 		return rc;
-	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(i->lock, 0) < 0 || pwrite(i->lock, text, (size_t)len, 0) != len)
-		return fail(err, "cannot write /dev/shm%s: %s; make room in /dev/shm", name,
-			    strerror(errno));
-	return wait_for_orphans(i, err);
+	close(before);
+	rc = write_pid(i, name, err);
+	return rc ? rc : INSTANCE_RELOCKED;
 }
 
 void instance_child_lock(const struct instance *i)
@@ -317,6 +342,16 @@ void instance_unlink_shards(const struct instance *i,
 		shm_unlink(name);
 	}
 	closedir(d);
+}
+
+void instance_let_go(struct instance *i)
+{
+	if (i->listener >= 0)
+		close(i->listener);
+	if (i->lock >= 0)
+		close(i->lock);
+	i->listener = i->lock = -1;
+	i->run[0] = '\0';
 }
 
 void instance_remove(struct instance *i)

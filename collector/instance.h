@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { INSTANCE_ERR = 512, INSTANCE_HELD = 3 };
+enum { INSTANCE_ERR = 512, INSTANCE_HELD = 3, INSTANCE_RELOCKED = -1 };
 
 struct instance {
 	const char *name, *runtime_dir, *state_dir;
@@ -26,6 +26,9 @@ struct instance {
 /* Takes the lock; INSTANCE_HELD where another dcmd has it.  Then waits until
  * the last children of a predecessor that was killed are gone. */
 int instance_lock(struct instance *i, char *err);
+/* Makes and takes the lock again where its name was removed (INSTANCE_RELOCKED);
+ * INSTANCE_HELD where another dcmd has it since. */
+int instance_relock(struct instance *i, char *err);
 /* Makes the directories. */
 int instance_directories(struct instance *i, char *err);
 /* Makes the broker's socket, in place of a stale one. */
@@ -38,6 +41,8 @@ void instance_child_lock(const struct instance *i);
 /* Unlinks the shards whose host `keep` (NULL: none) refuses. */
 void instance_unlink_shards(const struct instance *i,
 			    bool (*keep)(const char *host, void *arg), void *arg);
+/* Another has the instance: closes what we hold and removes nothing. */
+void instance_let_go(struct instance *i);
 /* The orderly end: socket, directory, lock object. */
 void instance_remove(struct instance *i);
 

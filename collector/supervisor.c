@@ -141,6 +141,7 @@ static double deadlines(struct supervisor *s, double now)
 		directory_beat(s);
 		notify_beat(now);
 		cycles_check(s, now);
+		memory_check(s, now);
 	}
 	s->forks_left = FORKS_A_TURN;
 	next = child_deadline(s, &s->broker, now);
@@ -262,9 +263,12 @@ static int start(struct supervisor *s)
 
 static void end(struct supervisor *s)
 {
-	instance_unlink_shards(s->instance, NULL, NULL);
+	if (!s->ousted)
+		instance_unlink_shards(s->instance, NULL, NULL);
 	if (s->dir)
-		region_close(&s->dir, true);
+		region_close(&s->dir, !s->ousted);
+	if (s->ousted)
+		instance_let_go(s->instance);
 	for (size_t i = 0; i < s->n_hosts; i++)
 		free(s->hosts[i]);
 	free(s->hosts);
@@ -293,7 +297,7 @@ int supervisor_run(const struct supervisor_options *opt, struct config *config)
 	rc = start(&s);
 	if (rc == 0) {
 		loop(&s);
-		rc = s.broker.state == CHILD_GONE && s.n_hosts == 0 ? 0 : FAILED;
+		rc = s.broker.state == CHILD_GONE && s.n_hosts == 0 && !s.ousted ? 0 : FAILED;
 	}
 	end(&s);
 	if (rc == 0)

@@ -5,6 +5,7 @@
  *	supervisor_child.c	one child: fork, what it inherits, silence, death, restart
  *	supervisor_hosts.c	which collectors there are: start and reload
  *	supervisor_dir.c	the directory region, through which readers find shards
+ *	supervisor_memory.c	is what we hold in /dev/shm still there?
  *	supervisor_message.c	what children say: shards, cycles, requests passed on
  *	restart.c		how long to wait before a restart (pure)
  *
@@ -60,6 +61,7 @@ struct child {
 	struct restart_history history;
 	int64_t restarts;
 	uint32_t generation; /* of its shard, as the directory shows it */
+	bool shard_gone;     /* when last looked at */
 	struct { /* the last list cycle; reported: since the last log line */
 		bool reported, ok;
 		int64_t containers;
@@ -96,7 +98,9 @@ struct supervisor {
 	uint64_t last_token;
 	unsigned forks_left; /* of this turn */
 	bool reap, reload, stop, hurry, ready, warm;
-	double stop_by, tick_at, cycle_since, cycle_logged;
+	bool ousted;	     /* another dcmd has the instance */
+	uint64_t dir_inode;
+	double stop_by, tick_at, cycle_since, cycle_logged, memory_check_at;
 };
 
 static inline double mono_now(void)
@@ -134,6 +138,9 @@ void directory_forget(struct supervisor *s, struct child *c); /* until it is put
 void directory_self(struct supervisor *s);
 void directory_publish(struct supervisor *s);	/* when something was touched */
 void directory_beat(struct supervisor *s);
+
+/* supervisor_memory.c */
+void memory_check(struct supervisor *s, double now);
 
 /* supervisor_message.c */
 void message_from(struct supervisor *s, struct child *c, const struct control_msg *m, double now);
