@@ -114,6 +114,21 @@ static void an_enormous_cell(void **state)
 	free(big);
 }
 
+/* A column that is never cut may be wider than all that the others can give. */
+static void an_enormous_cell_that_is_never_cut(void **state)
+{
+	char big[1001];
+	struct row rows[] = {{big, "a-long-name", "1"}, {"a", "b", "2"}};
+
+	(void)state;
+	memset(big, 'x', 1000);
+	big[1000] = '\0';
+	lay_out(rows, 2, (struct terminal){.width = 80});
+	assert_int_equal(strcspn(out.s, "\n"), 2); /* "ID" alone, with nothing behind it */
+	assert_int_equal(strcspn(out.s + 3, "\n"), 1000);
+	assert_string_equal(out.s + 3 + 1001, "a\n");
+}
+
 static void colour_takes_no_width(void **state)
 {
 	(void)state;
@@ -157,6 +172,7 @@ int main(void)
 		cmocka_unit_test(columns_go_from_the_right),
 		cmocka_unit_test(no_line_is_wider_than_the_terminal),
 		cmocka_unit_test(an_enormous_cell),
+		cmocka_unit_test(an_enormous_cell_that_is_never_cut),
 		cmocka_unit_test(colour_takes_no_width),
 		cmocka_unit_test(strangers_cannot_colour),
 		cmocka_unit_test(many_rows),
