@@ -176,6 +176,12 @@ static void podman(void **state)
 	assert_text(r->working_dir, "/");
 	assert_text(r->user, "");
 
+	r = inspect("podman-4.3-inspect-running.json");
+	assert_text(r->status, "running");
+	assert_text(r->health_status, "starting");
+	assert_int_equal(r->pid, 30630);
+	assert_true(d.running);
+	assert_text(r->started, "2026-11-23T07:31:53.426947349Z");
 	r = inspect("podman-4.3-inspect-done.json");
 	assert_int_equal(r->exit_code, 3);
 	r = inspect("podman-4.3-inspect-created.json");

@@ -89,6 +89,20 @@ static void without_a_network(void **state)
 	assert_true(r.memory_usage > 0);
 }
 
+static void podman(void **state)
+{
+	struct stats_sample s = file_sample("podman-4.3-stats-running.json");
+	struct dcm_record r = record_of(NULL, &s);
+
+	(void)state;
+	assert_true(s.usable);
+	assert_int_equal(r.memory_usage, 1114112);
+	assert_int_equal(s.memory_limit_in_force, 25276510208);
+	assert_int_equal(r.network_rx, 0);
+	assert_int_equal(r.pids, 1);
+	assert_true(isnan(r.cpu_percent));
+}
+
 static void not_running(void **state)
 {
 	static const char *const none[] = { "", "\n", "{}", "{\"read\":\"x\"}",
@@ -241,6 +255,7 @@ int main(void)
 		cmocka_unit_test(one_shot),
 		cmocka_unit_test(two_samples_in_one),
 		cmocka_unit_test(without_a_network),
+		cmocka_unit_test(podman),
 		cmocka_unit_test(not_running),
 		cmocka_unit_test(cpu_percent),
 		cmocka_unit_test(online_cpus_of_old_engines),
