@@ -184,8 +184,8 @@ static int settle(struct options *o)
 		return EXIT_USAGE;
 	if (!names_id_valid(o->instance, DCM_INSTANCE_MAX)) {
 		complain(o, "usage",
-			 "the instance name \"%s\" is not valid; expected 1 to %d of A-Z a-z 0-9 . _ "
-			 "-, starting with a letter or digit",
+			 "the instance name \"%s\" is not valid; expected 1 to %d of A-Z a-z 0-9 "
+			 ". _ -, starting with a letter or digit",
 			 o->instance, DCM_INSTANCE_MAX);
 		return EXIT_USAGE;
 	}

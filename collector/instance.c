@@ -67,7 +67,7 @@ static int open_lock(const struct instance *i, const char *name, int *fd, char *
 	*fd = shm_open(name, O_RDWR | O_CREAT, 0600);
 	if (*fd < 0)
 		return fail(err,
-			    "cannot open /dev/shm%s: %s; see with ls -l whether it is another user's",
+			    "cannot open /dev/shm%s: %s; see with ls -l whose it is",
 			    name, strerror(errno));
 	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != i->uid ||
 	    (st.st_mode & 0077) != 0) {

@@ -94,7 +94,8 @@ static inline int broker(const struct child_env *env)
 	return 0;
 }
 
-static inline void answer(const struct child_env *env, const char *id, const struct control_msg *ask)
+static inline void answer(const struct child_env *env, const char *id,
+			  const struct control_msg *ask)
 {
 	struct control_msg m = {.kind = CONTROL_DONE, .token = ask->token};
 

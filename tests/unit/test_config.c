@@ -301,7 +301,7 @@ static void test_local(void **state)
 	static const struct {
 		const char *host, *context, *verify, *certs, *url, *source;
 	} cases[] = {
-		{NULL, "default", NULL, NULL, "unix:///var/run/docker.sock", "/var/run/docker.sock"},
+		{NULL, "default", NULL, NULL, "unix:///var/run/docker.sock", "docker.sock"},
 		{NULL, NULL, NULL, NULL, "unix:///run/prod.sock", "\"prod\" (currentContext)"},
 		{NULL, "far", NULL, NULL, "ssh://me@far.example", "\"far\" (DOCKER_CONTEXT)"},
 		{NULL, "secure", NULL, NULL, "https://secure.example:2376", "\"secure\""},
@@ -345,7 +345,7 @@ static void test_local_that_cannot_be(void **state)
 {
 	(void)state;
 	setenv("DOCKER_HOST", "fd://", 1);
-	expect_error(NULL, NULL, 0, "DOCKER_HOST: \"fd://\" is of no kind that dcm knows; expected");
+	expect_error(NULL, NULL, 0, "DOCKER_HOST: \"fd://\" is of no kind that dcm knows; exp");
 	unsetenv("DOCKER_HOST");
 	setenv("DOCKER_CONTEXT", "missing", 1);
 	expect_error(NULL, NULL, 0, "DOCKER_CONTEXT: there is no docker context \"missing\"");
