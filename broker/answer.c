@@ -100,14 +100,6 @@ static void mark_all(struct index *ix)
 			mark(ix, d);
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Heads first: 8 bytes a container, one behind the other. */
 static void mark_id_prefix(struct index *ix, struct dcm_str prefix)
 {
@@ -117,7 +109,7 @@ static void mark_id_prefix(struct index *ix, struct dcm_str prefix)
 	if (prefix.len > 64)
 		return;
 	for (uint32_t i = 0; i < prefix.len; i++) {
-		int digit = hex(prefix.s[i]);
+		int digit = facts_hex(prefix.s[i]); /* folded already */
 
 		if (digit < 0)
 			return;
@@ -204,7 +196,8 @@ static void read_host(struct index *ix, uint32_t host)
 		}
 }
 
-bool index_query(struct index *ix, const struct match *m, const char *host, index_wide *wide, void *arg)
+bool index_query(struct index *ix, const struct match *m, const char *host, index_wide *wide,
+		 void *arg)
 {
 	uint32_t words;
 	bool known = !host;

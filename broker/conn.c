@@ -167,9 +167,10 @@ static bool send_buf(struct conn *c, struct record_buf *b)
 
 void conn_reply(struct conn *c, const struct protocol_reply *r, bool last)
 {
-	struct record_buf b = {0};
+	static const char too_large[] = "the answer is too large for the broker: scan";
 	struct protocol_reply less = {.id = r->id, .rc = DCM_EBROKER,
-				      .error = {"the answer is too large for the broker: scan", 44}};
+				      .error = {too_large, sizeof(too_large) - 1}};
+	struct record_buf b = {0};
 	int rc;
 
 	if (c->closing)

@@ -87,7 +87,8 @@ static void get_binds(struct facts *f, const struct terms *t, struct mp *m)
 
 /* Maps in a list: `get` sees each key with its text. */
 static void get_maps(struct facts *f, const struct terms *t, struct mp *m,
-		     void (*get)(struct facts *, const struct terms *, struct dcm_str, struct dcm_str))
+		     void (*get)(struct facts *, const struct terms *, struct dcm_str,
+				 struct dcm_str))
 {
 	struct dcm_str key, value;
 	uint32_t n, pairs;
@@ -106,21 +107,23 @@ static void get_maps(struct facts *f, const struct terms *t, struct mp *m,
 	}
 }
 
-static void got_network(struct facts *f, const struct terms *t, struct dcm_str key, struct dcm_str value)
+static void got_network(struct facts *f, const struct terms *t, struct dcm_str key,
+			struct dcm_str value)
 {
 	if (mp_key_is(key, "name"))
 		add(f, t, TERM_NETWORK, value);
 }
 
-static void got_volume(struct facts *f, const struct terms *t, struct dcm_str key, struct dcm_str value)
+static void got_volume(struct facts *f, const struct terms *t, struct dcm_str key,
+		       struct dcm_str value)
 {
 	if (mp_key_is(key, "name") || mp_key_is(key, "destination"))
 		add_path(f, t, value);
 }
 
 /* The value of one field. */
-static void get_field(struct facts *f, const struct terms *t, enum dcm_tier tier, struct dcm_str key,
-		      struct mp *m)
+static void get_field(struct facts *f, const struct terms *t, enum dcm_tier tier,
+		      struct dcm_str key, struct mp *m)
 {
 	struct dcm_str s;
 
@@ -172,11 +175,25 @@ void facts_of(struct facts *out, const struct terms *terms, enum dcm_tier tier,
 		out->wide = true;
 }
 
-static int hex(char c)
+int facts_hex(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool facts_parse_id(struct dcm_str s, uint8_t id[32])
+{
+	if (!s.s || s.len != 64)
+		return false;
+	for (unsigned i = 0; i < 32; i++) {
+		int hi = facts_hex(s.s[2 * i]), lo = facts_hex(s.s[2 * i + 1]);
+
+		if (hi < 0 || lo < 0)
+			return false;
+		id[i] = (uint8_t)(hi << 4 | lo);
+	}
+	return true;
 }
 
 bool facts_id(const uint8_t *data, uint32_t len, uint8_t id[32])
@@ -192,16 +209,7 @@ bool facts_id(const uint8_t *data, uint32_t len, uint8_t id[32])
 			mp_skip(&m);
 			continue;
 		}
-		if (!mp_str(&m, &s) || s.len != 64)
-			return false;
-		for (unsigned k = 0; k < 32; k++) {
-			int hi = hex(s.s[2 * k]), lo = hex(s.s[2 * k + 1]);
-
-			if (hi < 0 || lo < 0)
-				return false;
-			id[k] = (uint8_t)(hi << 4 | lo);
-		}
-		return true;
+		return mp_str(&m, &s) && facts_parse_id(s, id);
 	}
 	return false;
 }

@@ -34,6 +34,9 @@ void facts_of(struct facts *out, const struct terms *terms, enum dcm_tier tier,
 	      const uint8_t *data, uint32_t len);
 /* The full id that a CONFIG tier names; false where it names none. */
 bool facts_id(const uint8_t *data, uint32_t len, uint8_t id[32]);
+bool facts_parse_id(struct dcm_str hex64, uint8_t id[32]);
+/* The value of a digit 0-9 a-f, or -1. */
+int facts_hex(char c);
 /* A fingerprint: facts that differ have another. */
 uint64_t facts_print(const struct facts *f);
 

@@ -7,10 +7,11 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "reader.h"
+
 enum {
 	TODO_GONE = 1,	      /* beside FACTS_TIERS' bits, which start at 2 */
 	LISTS_MAX = 1 << 16,  /* hosts that wait to be listed */
-	VIEW_TRIES = 4,
 	ANSWER_US = 10000,    /* what a query may spend on catching up */
 	BETWEEN_CLOCKS = 16,  /* docs or changes between two looks at the clock */
 	LOST_US = 1000000,    /* until what went wrong is tried again */
@@ -29,9 +30,7 @@ struct follow {
 		uint32_t head, n, room; /* a ring; room is a power of two */
 	} todo; /* docs whose index_doc.todo is not 0 */
 	struct dcm_refs refs;
-	struct dcm_record record;
-	uint8_t *tier;	/* a copy of the tier that is being read */
-	uint32_t tier_room;
+	struct reader reader;
 	struct match match;
 	bool hosts_changed;
 	bool changed;	/* what a query saw when it caught up: owed to follow_step() */
@@ -62,7 +61,8 @@ static void want_list(struct follow *f, const char *host)
 			return;
 	if (f->list.n == f->list.room) {
 		uint32_t room = f->list.room * 2 + 64;
-		void *v = room <= LISTS_MAX ? realloc(f->list.v, room * sizeof(f->list.v[0])) : NULL;
+		void *v =
+		    room <= LISTS_MAX ? realloc(f->list.v, room * sizeof(f->list.v[0])) : NULL;
 
 		if (!v) {
 			lose(f, LOST_US);
@@ -133,85 +133,30 @@ static void want_doc(struct follow *f, uint32_t doc, uint8_t what)
 
 /* ---- one container -------------------------------------------------------- */
 
-static bool tier_room(struct follow *f, uint32_t need)
-{
-	uint8_t *p;
-
-	if (need <= f->tier_room)
-		return true;
-	p = realloc(f->tier, need + need / 2);
-	if (!p)
-		return false;
-	f->tier = p;
-	f->tier_room = need + need / 2;
-	return true;
-}
-
-/* A true copy of a tier in f->tier.  DCM_OK, DCM_ENOTFOUND, DCM_ESTALE, DCM_EBUSY. */
-static int copy_tier(struct follow *f, struct dcm_ref ref, enum dcm_tier tier, uint32_t *len)
-{
-	for (int i = 0; i < VIEW_TRIES; i++) {
-		struct dcm_view v;
-		int rc = dcm_view(f->d, ref, tier, &v);
-
-		if (rc != DCM_OK)
-			return rc;
-		if (!tier_room(f, v.len))
-			return DCM_ENOMEM;
-		memcpy(f->tier, v.data, v.len);
-		*len = v.len;
-		if (dcm_view_ok(&v))
-			return DCM_OK;
-	}
-	return DCM_EBUSY;
-}
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The id of a container whose CONFIG tier is not filled yet. */
-static int read_id(struct follow *f, struct dcm_ref ref, uint8_t id[32])
-{
-	int rc = dcm_read(f->d, ref, &f->record);
-
-	for (int i = 0; rc == DCM_OK && i < 32; i++) {
-		int hi = hex(f->record.id[2 * i]), lo = hi < 0 ? -1 : hex(f->record.id[2 * i + 1]);
-
-		if (lo < 0)
-			return DCM_ELAYOUT;
-		id[i] = (uint8_t)(hi << 4 | lo);
-	}
-	return rc;
-}
-
 /* Reads the tiers in `what`.  DCM_OK, or why not all of them could be read. */
 static int read_doc(struct follow *f, uint32_t doc, uint8_t *what)
 {
 	struct index *ix = f->ix;
 	struct dcm_ref ref = ix->ref[doc];
+	const uint8_t *data;
 	uint8_t id[32];
-	uint32_t len = 0;
+	uint32_t len;
 	int rc;
 
 	for (enum dcm_tier t = 0; t < DCM_TIERS; t++) {
 		if (!(*what & FACTS_TIERS & 1 << t))
 			continue;
-		rc = copy_tier(f, ref, t, &len);
+		rc = reader_tier(&f->reader, ref, t, &data, &len);
 		if (rc != DCM_OK && rc != DCM_ENOTFOUND)
 			return rc;
-		index_tier(ix, doc, t, rc == DCM_OK ? f->tier : NULL, len);
+		index_tier(ix, doc, t, data, len);
 		*what &= (uint8_t) ~(1 << t);
-		if (t == DCM_CONFIG && rc == DCM_OK && !ix->doc[doc].identified &&
-		    facts_id(f->tier, len, id))
+		if (t == DCM_CONFIG && data && !ix->doc[doc].identified && facts_id(data, len, id))
 			index_identify(ix, doc, id);
 	}
 	if (ix->doc[doc].identified)
 		return DCM_OK;
-	rc = read_id(f, ref, id);
+	rc = reader_id(&f->reader, ref, id);
 	if (rc == DCM_OK)
 		index_identify(ix, doc, id);
 	return rc;
@@ -342,7 +287,8 @@ static void take_container(struct follow *f, const struct dcm_change *c)
 	if (host == INDEX_NONE)
 		return;
 	if (c->kind == DCM_REMOVED) {
-		if (doc != INDEX_NONE && f->ix->ref[doc].entry_generation == c->ref.entry_generation &&
+		if (doc != INDEX_NONE &&
+		    f->ix->ref[doc].entry_generation == c->ref.entry_generation &&
 		    f->ix->ref[doc].shard_generation == c->ref.shard_generation)
 			index_remove(f->ix, doc);
 		return;
@@ -451,11 +397,12 @@ bool follow_step(struct follow *f, unsigned budget_us, bool *changed)
 static bool ask_wide(void *arg, const struct match *m, struct dcm_ref ref)
 {
 	struct follow *f = arg;
+	const uint8_t *data;
 	uint32_t len;
 
 	for (enum dcm_tier t = 0; t < DCM_TIERS; t++)
-		if (m->tiers & 1u << t && copy_tier(f, ref, t, &len) == DCM_OK &&
-		    match_tier(m, t, f->tier, len))
+		if (m->tiers & 1u << t && reader_tier(&f->reader, ref, t, &data, &len) == DCM_OK &&
+		    match_tier(m, t, data, len))
 			return true;
 	return false;
 }
@@ -506,7 +453,6 @@ int follow_open(struct follow **out, const char *instance, const char *runtime_d
 	*out = NULL;
 	if (!f)
 		return DCM_ENOMEM;
-	dcm_record_init(&f->record);
 	rc = dcm_open(&f->d, &opt, err, errlen);
 	if (rc == DCM_OK && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		rc = DCM_ESYSTEM;
@@ -514,6 +460,7 @@ int follow_open(struct follow **out, const char *instance, const char *runtime_d
 		f->ix = index_new(seed);
 		rc = f->ix ? DCM_OK : DCM_ENOMEM;
 	}
+	reader_init(&f->reader, f->d);
 	if (rc != DCM_OK) {
 		follow_close(&f);
 		return rc;
@@ -533,11 +480,10 @@ void follow_close(struct follow **p)
 		return;
 	index_free(&f->ix);
 	dcm_refs_free(&f->refs);
-	dcm_record_free(&f->record);
+	reader_free(&f->reader);
 	dcm_close(&f->d);
 	free(f->list.v);
 	free(f->todo.v);
-	free(f->tier);
 	free(f);
 }
 

@@ -114,7 +114,7 @@ uint32_t index_host(struct index *ix, uint32_t slot, const char *id)
 	h->gone = false;
 	if (strcmp(h->id, id) != 0) {
 		host_clear(ix, h);
-		strcpy(h->id, id);
+		memcpy(h->id, id, strlen(id) + 1);
 		ix->dirty = true;
 	}
 	return i;
@@ -277,7 +277,8 @@ static bool add_fact(struct index *ix, uint32_t doc, enum index_part k, const st
 	d->part[k].n++;
 	if (!fresh || (f->kind != TERM_NAME && f->kind != TERM_IMAGE))
 		return true;
-	ix->terms.v[l->term].text = texts_add(&ix->text, ix->facts.text, ix->facts.text_len, l->term);
+	ix->terms.v[l->term].text =
+	    texts_add(&ix->text, ix->facts.text, ix->facts.text_len, l->term);
 	return ix->terms.v[l->term].text != UINT32_MAX;
 }
 
@@ -290,7 +291,8 @@ static void set_name(struct index *ix, uint32_t doc, struct dcm_str name)
 	uint32_t place, old = ix->where[doc].place;
 	char *s = NULL;
 
-	if (old != ORDER_HOLE && d->name_len == name.len && (!name.len || memcmp(d->name, name.s, name.len) == 0))
+	if (old != ORDER_HOLE && d->name_len == name.len &&
+	    (!name.len || memcmp(d->name, name.s, name.len) == 0))
 		return;
 	if (name.len) {
 		s = malloc(name.len);
@@ -317,7 +319,8 @@ static enum index_part part_of(enum dcm_tier tier)
 	return tier == DCM_STATUS ? PART_STATUS : tier == DCM_CONFIG ? PART_CONFIG : PART_COMPOSE;
 }
 
-void index_tier(struct index *ix, uint32_t doc, enum dcm_tier tier, const uint8_t *data, uint32_t len)
+void index_tier(struct index *ix, uint32_t doc, enum dcm_tier tier, const uint8_t *data,
+		uint32_t len)
 {
 	struct index_doc *d = &ix->doc[doc];
 	enum index_part k = part_of(tier);

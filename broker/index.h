@@ -46,7 +46,8 @@ struct index_doc {
 	} part[PARTS];
 };
 struct index_where {
-	uint32_t host, place; /* index_host's number (INDEX_NONE: a free doc), place in its order (ORDER_HOLE: none yet) */
+	uint32_t host;	/* index_host's number; INDEX_NONE: a free doc */
+	uint32_t place; /* in its order; ORDER_HOLE: none yet */
 };
 struct index_host {
 	char id[64];
@@ -100,7 +101,8 @@ uint32_t index_put(struct index *ix, uint32_t host, struct dcm_ref ref);
 uint32_t index_find(const struct index *ix, struct dcm_ref ref);
 void index_identify(struct index *ix, uint32_t doc, const uint8_t id[32]);
 /* What a tier (one of FACTS_TIERS) now says; data NULL: it is not there. */
-void index_tier(struct index *ix, uint32_t doc, enum dcm_tier tier, const uint8_t *data, uint32_t len);
+void index_tier(struct index *ix, uint32_t doc, enum dcm_tier tier, const uint8_t *data,
+		uint32_t len);
 void index_remove(struct index *ix, uint32_t doc);
 /* Sorts what came since; answers do it by themselves, at the cost of their time. */
 void index_settle(struct index *ix, uint32_t host);
@@ -109,7 +111,8 @@ void index_settle(struct index *ix, uint32_t host);
  * (NULL: all), into ix->answer[answer_n], by host id, then name; asks `wide`
  * about wide containers.  false: the index cannot say. */
 typedef bool index_wide(void *arg, const struct match *m, struct dcm_ref ref);
-bool index_query(struct index *ix, const struct match *m, const char *host, index_wide *wide, void *arg);
+bool index_query(struct index *ix, const struct match *m, const char *host, index_wide *wide,
+		 void *arg);
 
 /* Bytes of private memory, roughly. */
 size_t index_memory(const struct index *ix);

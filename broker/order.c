@@ -76,7 +76,8 @@ static void merge_sort(uint32_t *v, uint32_t *tmp, uint32_t n, order_cmp *cmp, c
 }
 
 /* How many of v[0..n) come before or with `doc`. */
-static uint32_t upper_bound(const uint32_t *v, uint32_t n, uint32_t doc, order_cmp *cmp, const void *arg)
+static uint32_t upper_bound(const uint32_t *v, uint32_t n, uint32_t doc, order_cmp *cmp,
+			    const void *arg)
 {
 	uint32_t lo = 0, hi = n;
 
@@ -111,8 +112,8 @@ static uint32_t merge_tail(struct order *o, uint32_t *tail, order_cmp *cmp, cons
 	return at;
 }
 
-bool order_settle(struct order *o, order_cmp *cmp, void (*moved)(void *arg, uint32_t doc, uint32_t place),
-		  void *arg)
+bool order_settle(struct order *o, order_cmp *cmp,
+		  void (*moved)(void *arg, uint32_t doc, uint32_t place), void *arg)
 {
 	uint32_t *tail = NULL, first, merged;
 

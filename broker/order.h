@@ -30,7 +30,7 @@ void order_remove(struct order *o, uint32_t place);
 bool order_settled(const struct order *o);
 /* Settles; `moved` tells each doc that moved its new place.  false: no memory,
  * and nothing changed. */
-bool order_settle(struct order *o, order_cmp *cmp, void (*moved)(void *arg, uint32_t doc, uint32_t place),
-		  void *arg);
+bool order_settle(struct order *o, order_cmp *cmp,
+		  void (*moved)(void *arg, uint32_t doc, uint32_t place), void *arg);
 
 #endif

@@ -36,7 +36,8 @@ static unsigned remove_objects(DIR *d, uid_t uid, const char *instance)
 		if (names_parse(e->d_name, &p) && p.uid == uid && p.kind != NAMES_LOCK &&
 		    strcmp(p.instance, instance) == 0 &&
 		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_uid == uid && unlinkat(dirfd(d), e->d_name, 0) == 0)
+		    S_ISREG(st.st_mode) && st.st_uid == uid &&
+		    unlinkat(dirfd(d), e->d_name, 0) == 0)
 			removed++;
 	return removed;
 }

@@ -217,7 +217,8 @@ static void job_ask(struct job *j, const struct job_spec *s)
 		memcpy(m.host, j->outcomes[i].host, sizeof(m.host));
 		w->ask = ask_join(j->r, &m);
 		if (!w->ask) {
-			set_outcome(w, DCM_EBUSY, "too many requests wait for engines: try again later");
+			set_outcome(w, DCM_EBUSY,
+				    "too many requests wait for engines: try again later");
 			continue;
 		}
 		TAILQ_INSERT_TAIL(&w->ask->waiters, w, in_ask);

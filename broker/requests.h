@@ -40,7 +40,8 @@ struct job_spec {
 };
 /* NULL: no memory.  `done` is called once, later and never from in here, unless
  * the job is cancelled. */
-struct job *requests_start(struct requests *r, const struct job_spec *spec, job_done *done, void *arg);
+struct job *requests_start(struct requests *r, const struct job_spec *spec, job_done *done,
+			   void *arg);
 void requests_cancel(struct job *j);
 /* An order of the broker's own: nobody waits. */
 void requests_order(struct requests *r, enum control_what what, const char *host);

@@ -207,7 +207,8 @@ static uint32_t conns_allowed(void)
 	if (getrlimit(RLIMIT_NOFILE, &l))
 		return CONNS_MAX / 4;
 	if (l.rlim_cur < CONNS_MAX + FILES_KEPT && l.rlim_cur < l.rlim_max) {
-		l.rlim_cur = l.rlim_max < CONNS_MAX + FILES_KEPT ? l.rlim_max : CONNS_MAX + FILES_KEPT;
+		l.rlim_cur =
+		    l.rlim_max < CONNS_MAX + FILES_KEPT ? l.rlim_max : CONNS_MAX + FILES_KEPT;
 		if (setrlimit(RLIMIT_NOFILE, &l) && getrlimit(RLIMIT_NOFILE, &l))
 			return CONNS_MAX / 4;
 	}

@@ -209,7 +209,8 @@ int terms_add(struct terms *t, struct term_key key, enum term_kind kind, uint32_
 	return 1;
 }
 
-void terms_remove(struct terms *t, struct term_link link, uint32_t *moved, bool *died, uint32_t *text)
+void terms_remove(struct terms *t, struct term_link link, uint32_t *moved, bool *died,
+		  uint32_t *text)
 {
 	struct term *m = &t->v[link.term];
 	uint32_t last = term_docs(m)[m->n - 1];

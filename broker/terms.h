@@ -72,6 +72,7 @@ int terms_add(struct terms *t, struct term_key key, enum term_kind kind, uint32_
 /* Takes it away.  Another doc may move to link.at: *moved, else TERM_NONE; the
  * caller corrects that doc's link.  *died: nobody has the term any more, its
  * number is free, and *text what it had in the text arena. */
-void terms_remove(struct terms *t, struct term_link link, uint32_t *moved, bool *died, uint32_t *text);
+void terms_remove(struct terms *t, struct term_link link, uint32_t *moved, bool *died,
+		  uint32_t *text);
 
 #endif

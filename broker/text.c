@@ -73,7 +73,8 @@ bool texts_remove(struct text_arena *t, uint32_t i)
 	return t->dead > DEAD_MIN && t->dead > t->len / 2;
 }
 
-void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg)
+void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i),
+		void *arg)
 {
 	uint32_t to = 0;
 	size_t len = 0;

@@ -26,7 +26,8 @@ uint32_t texts_add(struct text_arena *t, const char *s, size_t n, uint32_t owner
 /* Takes text i out.  true: texts_pack() is worth its while. */
 bool texts_remove(struct text_arena *t, uint32_t i);
 /* Packs; `moved` tells each owner the new number of its text. */
-void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i), void *arg);
+void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, uint32_t i),
+		void *arg);
 /* Calls `hit` once for each text that holds the needle (n >= 1, no NUL). */
 void texts_search(const struct text_arena *t, const char *needle, size_t n,
 		 void (*hit)(void *arg, uint32_t owner), void *arg);

@@ -268,14 +268,16 @@ static bool get_hosts(struct mp *m, struct protocol_request *q)
 	for (q->n_hosts = 0; q->n_hosts < n; q->n_hosts++) {
 		struct dcm_str *h = &q->hosts[q->n_hosts];
 
-		if (!mp_str(m, h) || !h->len || h->len >= sizeof(q->host) || memchr(h->s, 0, h->len))
+		if (!mp_str(m, h) || !h->len || h->len >= sizeof(q->host) ||
+		    memchr(h->s, 0, h->len))
 			return false;
 	}
 	return true;
 }
 
 /* The value of one key of a request.  false: not what it must be. */
-static bool get_request_key(struct mp *m, struct dcm_str key, struct protocol_request *q, uint32_t *v)
+static bool get_request_key(struct mp *m, struct dcm_str key, struct protocol_request *q,
+			    uint32_t *v)
 {
 	bool null;
 	int i;

@@ -16,7 +16,14 @@ enum {
 	PROTOCOL_REPLY_MAX = 64 << 20,
 	PROTOCOL_HOSTS_MAX = 1024,
 };
-enum protocol_op { PROTOCOL_QUERY = 1, PROTOCOL_REFRESH, PROTOCOL_LOGS, PROTOCOL_FORGET, PROTOCOL_SUBSCRIBE, PROTOCOL_PING };
+enum protocol_op {
+	PROTOCOL_QUERY = 1,
+	PROTOCOL_REFRESH,
+	PROTOCOL_LOGS,
+	PROTOCOL_FORGET,
+	PROTOCOL_SUBSCRIBE,
+	PROTOCOL_PING
+};
 
 struct protocol_request {
 	uint32_t id;		/* echoed in the reply */
@@ -32,7 +39,8 @@ struct protocol_reply {
 	uint32_t id;
 	int rc;			/* enum dcm_rc */
 	struct dcm_str error;
-	const uint8_t *refs;	/* QUERY: n_refs × 16 bytes, struct dcm_ref as four LE u32; NULL: none given */
+	/* QUERY: n_refs × 16 bytes, struct dcm_ref as four LE u32; NULL: none given */
+	const uint8_t *refs;
 	uint32_t n_refs;
 	struct dcm_outcome *outcomes; /* REFRESH, LOGS, FORGET; room is the caller's */
 	/* Decoding: set outcomes (may be NULL) and room before; n_outcomes is how

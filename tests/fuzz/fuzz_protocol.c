@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		b.len = 0;
 	}
 	if (protocol_decode_reply(data, size, &reply)) {
-		check(reply.n_refs == 0 || (reply.refs >= data && reply.refs + 16 * (size_t)reply.n_refs <= data + size));
+		check(reply.n_refs == 0 || (reply.refs >= data &&
+					    reply.refs + 16 * (size_t)reply.n_refs <= data + size));
 		check(reply.n_outcomes <= 8);
 		check(protocol_encode_reply(&reply, &b) == 0);
 	}

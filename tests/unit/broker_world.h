@@ -77,9 +77,13 @@ static inline struct region *world_region(const struct world *w, const char *hos
 
 static inline void world_info(struct world *w, double retention, double interval)
 {
-	struct dcm_info info = {.memory_retention = retention, .disk_retention = 1000,
-				.memory_cleanup_interval = interval, .disk_cleanup_interval = interval,
-				.supervisor_pid = getpid(), .started = unix_now(), .uid = getuid()};
+	struct dcm_info info = {.memory_retention = retention,
+				.disk_retention = 1000,
+				.memory_cleanup_interval = interval,
+				.disk_cleanup_interval = interval,
+				.supervisor_pid = getpid(),
+				.started = unix_now(),
+				.uid = getuid()};
 	struct record_buf b = {0};
 	struct region_tier t = {.tier = DCM_STATUS, .verified = unix_now()};
 
@@ -202,9 +206,14 @@ static inline void world_begin(struct world *w, unsigned hosts)
 		world_host(w, id, true, w->shard[h]);
 		world_row(w->shard[h], 0, unix_now());
 	}
-	w->env = (struct child_env){.instance = w->instance, .runtime_dir = w->runtime, .state_dir = w->state,
-				    .uid = getuid(), .gid = getgid(), .control = -1,
-				    .bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .listener = world_listen(w)};
+	w->env = (struct child_env){.instance = w->instance,
+				    .runtime_dir = w->runtime,
+				    .state_dir = w->state,
+				    .uid = getuid(),
+				    .gid = getgid(),
+				    .control = -1,
+				    .bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+				    .listener = world_listen(w)};
 }
 
 /* Ends the broker as a supervisor does; its exit status. */

@@ -38,15 +38,19 @@ struct random_record {
 	struct dcm_network network[4];
 };
 
-static const char *const some_words[] = {"web", "Web", "db", "cache", "worker", "shop", "a", "AB", "x-1", "d\xc3\xa9j\xc3\xa0"};
-static const char *const some_paths[] = {"/", "/srv", "/srv/", "/srv/data", "/srv/data/db", "/srv/database",
-					 "/var/lib//x", "/srv/a:b", "data", "data/x", "shopdata"};
-static const char *const some_labels[] = {"com.docker.compose.project", "com.docker.compose.service", "a", "A", "tier", ""};
+static const char *const some_words[] = {"web",	 "Web", "db", "cache", "worker",
+					 "shop", "a",	"AB", "x-1",   "d\xc3\xa9j\xc3\xa0"};
+static const char *const some_paths[] = {
+    "/",	   "/srv",     "/srv/", "/srv/data", "/srv/data/db", "/srv/database",
+    "/var/lib//x", "/srv/a:b", "data",	"data/x",    "shopdata"};
+static const char *const some_labels[] = {
+    "com.docker.compose.project", "com.docker.compose.service", "a", "A", "tier", ""};
 #define WORD() some_words[rnd(sizeof(some_words) / sizeof(some_words[0]))]
 #define PATH() some_paths[rnd(sizeof(some_paths) / sizeof(some_paths[0]))]
 #define LABEL() some_labels[rnd(sizeof(some_labels) / sizeof(some_labels[0]))]
 
-static inline struct dcm_str random_text(struct random_record *x, const char *fmt, const char *a, const char *b, unsigned n)
+static inline struct dcm_str random_text(struct random_record *x, const char *fmt, const char *a,
+					 const char *b, unsigned n)
 {
 	char *t = x->text[x->n_text++];
 
@@ -67,8 +71,9 @@ static inline void random_status(struct random_record *x, unsigned serial)
 	r->health_status = str_of(rnd(2) ? NULL : rnd(2) ? "healthy" : "unhealthy");
 	r->networks = (struct dcm_networks){x->network, rnd(4), true};
 	for (uint32_t i = 0; i < r->networks.n; i++)
-		x->network[i] = (struct dcm_network){.name = random_text(x, "%s%s", WORD(), rnd(2) ? "" : "_net", 0),
-						     .ip = str_of("10.0.0.1")};
+		x->network[i] = (struct dcm_network){
+		    .name = random_text(x, "%s%s", WORD(), rnd(2) ? "" : "_net", 0),
+		    .ip = str_of("10.0.0.1")};
 	if (rnd(8) == 0)
 		r->networks = (struct dcm_networks){0};
 }
@@ -80,7 +85,9 @@ static inline void random_config(struct random_record *x)
 	r->image = rnd(10) ? random_text(x, "%s:%s.%u", WORD(), "1", rnd(3)) : str_of(NULL);
 	r->labels = (struct dcm_map){x->label, rnd(6), rnd(8) != 0};
 	for (uint32_t i = 0; i < 6; i++)
-		x->label[i] = (struct dcm_pair){str_of(LABEL()), str_of(rnd(6) ? WORD() : rnd(2) ? "" : NULL)};
+		x->label[i] = (struct dcm_pair){str_of(LABEL()), str_of(rnd(6)	 ? WORD()
+									: rnd(2) ? ""
+										 : NULL)};
 	r->bind_mounts = (struct dcm_strs){x->bind, rnd(4), rnd(8) != 0};
 	for (uint32_t i = 0; i < 4; i++)
 		x->bind[i] = random_text(x, "%s:%s:rw", PATH(), PATH(), 0);
@@ -88,8 +95,11 @@ static inline void random_config(struct random_record *x)
 		x->bind[0] = str_of("no bind");
 	r->volumes = (struct dcm_volumes){x->volume, rnd(3), rnd(8) != 0};
 	for (uint32_t i = 0; i < 3; i++)
-		x->volume[i] = (struct dcm_volume){.name = str_of(rnd(4) ? PATH() : NULL), .source = str_of("/elsewhere"),
-						   .destination = str_of(PATH()), .driver = str_of("local"), .mode = str_of("rw")};
+		x->volume[i] = (struct dcm_volume){.name = str_of(rnd(4) ? PATH() : NULL),
+						   .source = str_of("/elsewhere"),
+						   .destination = str_of(PATH()),
+						   .driver = str_of("local"),
+						   .mode = str_of("rw")};
 }
 
 static inline void random_compose(struct random_record *x)
@@ -125,13 +135,14 @@ static inline void random_query(struct random_query *x, enum dcm_query_kind kind
 			x->q.value = rnd(5) ? WORD() : "";
 		break;
 	case DCM_Q_MOUNT:
-		snprintf(x->text, sizeof(x->text), "%s%s", rnd(8) ? PATH() : "/nowhere", rnd(6) ? "" : "/");
+		snprintf(x->text, sizeof(x->text), "%s%s", rnd(8) ? PATH() : "/nowhere",
+			 rnd(6) ? "" : "/");
 		break;
 	case DCM_Q_STATUS:
-		strcpy(x->text, rnd(2) ? "running" : rnd(4) ? "exited" : "unheard");
+		snprintf(x->text, sizeof(x->text), "%s", rnd(2) ? "running" : rnd(4) ? "exited" : "unheard");
 		break;
 	case DCM_Q_HEALTH:
-		strcpy(x->text, rnd(2) ? "" : "healthy");
+		snprintf(x->text, sizeof(x->text), "%s", rnd(2) ? "" : "healthy");
 		break;
 	case DCM_Q_SEARCH:
 		switch (rnd(5)) {

@@ -20,7 +20,8 @@ static unsigned serial;
 
 static dcm *open_dcm(const struct world *w, unsigned flags)
 {
-	struct dcm_options o = {.size = sizeof(o), .instance = w->instance, .runtime_dir = w->runtime, .flags = flags};
+	struct dcm_options o = {
+	    .size = sizeof(o), .instance = w->instance, .runtime_dir = w->runtime, .flags = flags};
 	char err[256] = "";
 	dcm *d;
 	int rc = dcm_open(&d, &o, err, sizeof(err));
@@ -245,7 +246,7 @@ static void every_kind_is_answered(void **state)
 	await_ready(&w);
 	without = open_dcm(&w, DCM_NO_BROKER);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	strcpy(sa.sun_path, w.socket);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", w.socket);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	for (unsigned i = 0; i < 200; i++) {
 		struct random_query x;
@@ -260,12 +261,14 @@ static void every_kind_is_answered(void **state)
 		assert_int_equal(protocol_encode_request(&q, &b), 0);
 		assert_int_equal(send(fd, b.data, b.len, 0), b.len);
 		assert_int_equal(recv(fd, head, 4, MSG_WAITALL), 4);
-		len = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
+		len =
+		    (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
 		body = malloc(len);
 		assert_int_equal(recv(fd, body, len, MSG_WAITALL), len);
 		assert_true(protocol_decode_reply(body, len, &r));
 		assert_int_equal(r.id, i);
-		assert_int_equal(r.rc == DCM_EBROKER ? DCM_OK : r.rc, dcm_query(without, &x.q, &want));
+		assert_int_equal(r.rc == DCM_EBROKER ? DCM_OK : r.rc,
+				 dcm_query(without, &x.q, &want));
 		if (r.rc == DCM_OK) {
 			assert_int_equal(r.n_refs, want.n);
 			if (want.n)

@@ -1,5 +1,4 @@
-/* test_broker_clients.c - what the broker relays, how it bears bad clients, and
- * what it cleans up. */
+/* test_broker_clients.c - what the broker relays, and how it bears bad clients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +7,6 @@
 #include <cmocka.h>
 #include <sys/resource.h>
 
-#include "../../broker/cleanup.h"
 #include "broker_world.h"
 
 /* ---- a client of few words ------------------------------------------------ */
@@ -177,9 +175,11 @@ static void each_host_has_its_outcome(void **state)
 	assert_int_equal(r.rc, DCM_EHOST);
 	assert_int_equal(r.n_outcomes, 3);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(outcomes[i].rc, strcmp(outcomes[i].host, m[1].host) ? DCM_OK : DCM_EHOST);
+		assert_int_equal(outcomes[i].rc,
+				 strcmp(outcomes[i].host, m[1].host) ? DCM_OK : DCM_EHOST);
 	/* named ones: who cannot be asked is not */
-	q = (struct protocol_request){.id = 8, .op = PROTOCOL_REFRESH, .n_hosts = 3, .timeout_ms = 60000};
+	q = (struct protocol_request){
+	    .id = 8, .op = PROTOCOL_REFRESH, .n_hosts = 3, .timeout_ms = 60000};
 	q.hosts[0] = (struct dcm_str){"unheard", 7};
 	q.hosts[1] = (struct dcm_str){"off", 3};
 	q.hosts[2] = (struct dcm_str){"host-0", 6};
@@ -212,7 +212,8 @@ static void logs_and_forget_are_relayed(void **state)
 	int fd = connect_to(&w), gone = connect_to(&w);
 
 	(void)state;
-	q = (struct protocol_request){.id = 1, .op = PROTOCOL_LOGS, .n_hosts = 1, .lines = 50, .timeout_ms = 60000};
+	q = (struct protocol_request){
+	    .id = 1, .op = PROTOCOL_LOGS, .n_hosts = 1, .lines = 50, .timeout_ms = 60000};
 	q.hosts[0] = (struct dcm_str){"host-0", 6};
 	memset(q.container, 'a', 64);
 	ask(fd, &q);
@@ -417,7 +418,8 @@ static void fill(struct region *shard, unsigned n)
 
 static bool search_all(int fd, uint32_t id, struct protocol_reply *r)
 {
-	static struct protocol_request q = {.op = PROTOCOL_QUERY, .query = {.kind = DCM_Q_SEARCH, .text = "box"}};
+	static struct protocol_request q = {.op = PROTOCOL_QUERY,
+					    .query = {.kind = DCM_Q_SEARCH, .text = "box"}};
 
 	q.id = id;
 	ask(fd, &q);
@@ -524,119 +526,6 @@ static void hosts_nobody_verifies_are_forgotten(void **state)
 	assert_int_equal(heard[1] + heard[2], 0);
 }
 
-static void touch(const char *dir, const char *name, time_t age)
-{
-	struct timespec t[2] = {{time(NULL) - age, 0}, {time(NULL) - age, 0}};
-	char path[1024];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_CREAT | O_RDWR, 0600);
-	MUST(fd >= 0 && futimens(fd, t) == 0);
-	close(fd);
-}
-
-static bool there(const char *dir, const char *name)
-{
-	char path[1024];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return lstat(path, &st) == 0;
-}
-
-static void object(const char *dir, uid_t uid, const char *instance, char kind)
-{
-	char name[DCM_OBJECT_NAME_MAX];
-
-	if (kind == 'l')
-		names_lock(name, uid, instance);
-	else if (kind == 'd')
-		names_directory(name, uid, instance);
-	else
-		names_shard(name, uid, instance, "h", 1);
-	touch(dir, name + 1, 0);
-}
-
-static unsigned objects(const char *dir, uid_t uid, const char *instance)
-{
-	char name[3][DCM_OBJECT_NAME_MAX];
-
-	names_lock(name[0], uid, instance);
-	names_directory(name[1], uid, instance);
-	names_shard(name[2], uid, instance, "h", 1);
-	return there(dir, name[0] + 1) + there(dir, name[1] + 1) + there(dir, name[2] + 1);
-}
-
-static void only_the_dead_are_cleared(void **state)
-{
-	char dir[] = "/tmp/dcm-test-XXXXXX", path[256], lock[DCM_OBJECT_NAME_MAX];
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-	static const char *const who[] = {"own", "dead", "alive", "nolock"};
-	struct orphans lockless = {.n = 0};
-	uid_t me = getuid();
-	int fd;
-
-	(void)state;
-	MUST(mkdtemp(dir));
-	for (int i = 0; i < 4; i++) {
-		object(dir, me, who[i], 'd');
-		object(dir, me, who[i], 's');
-		if (i < 3)
-			object(dir, me, who[i], 'l');
-	}
-	object(dir, me + 1, "dead", 's');
-	touch(dir, "something-else", 0);
-	touch(dir, "dcm-x", 0);
-	names_lock(lock, me, "alive");
-	snprintf(path, sizeof(path), "%s%s", dir, lock);
-	fd = open(path, O_RDWR);
-	MUST(fcntl(fd, F_OFD_SETLK, &l) == 0);
-
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 100), 3);
-	assert_int_equal(objects(dir, me, "own"), 3);
-	assert_int_equal(objects(dir, me, "dead"), 0);
-	assert_int_equal(objects(dir, me, "alive"), 3);
-	assert_int_equal(objects(dir, me, "nolock"), 2);
-	assert_int_equal(objects(dir, me + 1, "dead"), 1);
-	assert_true(there(dir, "something-else") && there(dir, "dcm-x"));
-	/* without a lock object: a minute later, and the lock made for it goes, too */
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 159), 0);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 160), 3);
-	assert_int_equal(objects(dir, me, "nolock"), 0);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 160), 0);
-	/* the living one dies */
-	close(fd);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 161), 3);
-	assert_int_equal(objects(dir, me, "alive"), 0);
-	snprintf(path, sizeof(path), "rm -r %s", dir);
-	assert_int_equal(system(path), 0);
-}
-
-static void only_old_snapshots_are_removed(void **state)
-{
-	char dir[] = "/tmp/dcm-test-XXXXXX", path[256];
-
-	(void)state;
-	MUST(mkdtemp(dir));
-	touch(dir, "old.snap", 2000);
-	touch(dir, "new.snap", 10);
-	touch(dir, "old.txt", 2000);
-	touch(dir, ".snap", 2000);
-	snprintf(path, sizeof(path), "%s/dir.snap", dir);
-	MUST(mkdir(path, 0700) == 0);
-	snprintf(path, sizeof(path), "%s/link.snap", dir);
-	MUST(symlink("old.txt", path) == 0);
-	assert_int_equal(cleanup_files(dir, getuid() + 1, 1000), 0);
-	assert_int_equal(cleanup_files(dir, getuid(), 1000), 1);
-	assert_false(there(dir, "old.snap"));
-	assert_true(there(dir, "new.snap") && there(dir, "old.txt") && there(dir, ".snap") &&
-		    there(dir, "link.snap") && there(dir, "dir.snap"));
-	assert_int_equal(cleanup_files("/nonexistent", getuid(), 1), 0);
-	snprintf(path, sizeof(path), "rm -r %s", dir);
-	assert_int_equal(system(path), 0);
-}
-
 int main(void)
 {
 	struct rlimit files;
@@ -651,8 +540,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_deaf_make_room_for_others, begin, end),
 		cmocka_unit_test_setup_teardown(subscribers_hear_of_changes, begin, end),
 		cmocka_unit_test_setup_teardown(hosts_nobody_verifies_are_forgotten, begin, end),
-		cmocka_unit_test(only_the_dead_are_cleared),
-		cmocka_unit_test(only_old_snapshots_are_removed),
 	};
 
 	/* one of them opens more than are usual */

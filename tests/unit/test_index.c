@@ -50,7 +50,8 @@ static void tell(struct index *ix, struct truth *t, enum dcm_tier tier)
 	assert_int_equal(record_encode(&x.r, tier, &t->tier[tier]), 0);
 	if (tier != DCM_STATUS && rnd(12) == 0)
 		t->tier[tier].len = 0;
-	index_tier(ix, doc, tier, t->tier[tier].len ? (uint8_t *)t->tier[tier].data : NULL, (uint32_t)t->tier[tier].len);
+	index_tier(ix, doc, tier, t->tier[tier].len ? (uint8_t *)t->tier[tier].data : NULL,
+		   (uint32_t)t->tier[tier].len);
 }
 
 static void appear(struct index *ix, unsigned h, unsigned e)
@@ -127,7 +128,8 @@ static void check(struct index *ix, const struct dcm_query *q)
 
 static void check_some(struct index *ix, unsigned times)
 {
-	static const enum dcm_query_kind kinds[] = {DCM_Q_PROJECT, DCM_Q_LABEL, DCM_Q_SEARCH, DCM_Q_MOUNT, DCM_Q_NETWORK};
+	static const enum dcm_query_kind kinds[] = {DCM_Q_PROJECT, DCM_Q_LABEL, DCM_Q_SEARCH,
+						    DCM_Q_MOUNT, DCM_Q_NETWORK};
 	struct random_query x;
 
 	for (unsigned i = 0; i < times; i++) {
@@ -232,7 +234,8 @@ static void too_much_is_asked_about(void **state)
 	}
 	x.r.labels = (struct dcm_map){labels, FACTS_MAX, true};
 	assert_int_equal(record_encode(&x.r, DCM_CONFIG, &t->tier[DCM_CONFIG]), 0);
-	index_tier(ix, index_find(ix, t->ref), DCM_CONFIG, (uint8_t *)t->tier[DCM_CONFIG].data, (uint32_t)t->tier[DCM_CONFIG].len);
+	index_tier(ix, index_find(ix, t->ref), DCM_CONFIG, (uint8_t *)t->tier[DCM_CONFIG].data,
+		   (uint32_t)t->tier[DCM_CONFIG].len);
 	before = wide_asked;
 	check(ix, &q);
 	assert_int_equal(ix->answer_n, 1);
@@ -334,7 +337,7 @@ static void every_text_is_found(void **state)
 
 		snprintf(needle, sizeof(needle), "%.*s", (int)rnd(20), from + begin);
 		if (rnd(4) == 0)
-			strcpy(needle, "cab");
+			memcpy(needle, "cab", 4);
 		n = (uint32_t)strlen(needle);
 		if (!n)
 			continue;

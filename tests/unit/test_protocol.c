@@ -68,7 +68,8 @@ static void queries_come_back(void **state)
 
 	(void)state;
 	for (int kind = DCM_Q_ALL; kind <= DCM_Q_TOP_MEMORY; kind++) {
-		q = (struct protocol_request){.id = 0xfffffff0u + (uint32_t)kind % 16, .op = PROTOCOL_QUERY};
+		q = (struct protocol_request){.id = 0xfffffff0u + (uint32_t)kind % 16,
+					      .op = PROTOCOL_QUERY};
 		q.query = (struct dcm_query){kind, "host-1", "k\xc3\xa9y", "", 77};
 		round_request(&q);
 		assert_int_equal(req.query.kind, kind);
@@ -88,7 +89,8 @@ static void actions_come_back(void **state)
 	static struct protocol_request q;
 
 	(void)state;
-	q = (struct protocol_request){.id = 1, .op = PROTOCOL_REFRESH, .n_hosts = 2, .timeout_ms = 5000};
+	q = (struct protocol_request){
+	    .id = 1, .op = PROTOCOL_REFRESH, .n_hosts = 2, .timeout_ms = 5000};
 	q.hosts[0] = STR("a");
 	q.hosts[1] = STR("b.c-d_e");
 	round_request(&q);
@@ -96,7 +98,8 @@ static void actions_come_back(void **state)
 	q.n_hosts = 0;
 	round_request(&q);
 	assert_int_equal(req.n_hosts, 0);
-	q = (struct protocol_request){.id = 2, .op = PROTOCOL_LOGS, .n_hosts = 1, .lines = 100, .timeout_ms = UINT32_MAX};
+	q = (struct protocol_request){
+	    .id = 2, .op = PROTOCOL_LOGS, .n_hosts = 1, .lines = 100, .timeout_ms = UINT32_MAX};
 	q.hosts[0] = STR("a");
 	memset(q.container, 'f', 64);
 	round_request(&q);
@@ -120,7 +123,8 @@ static void what_cannot_be_asked_is_not_encoded(void **state)
 
 	(void)state;
 	memset(text, 'x', sizeof(text) - 1);
-	q = (struct protocol_request){.op = PROTOCOL_QUERY, .query = {.kind = DCM_Q_SEARCH, .text = text}};
+	q = (struct protocol_request){.op = PROTOCOL_QUERY,
+				      .query = {.kind = DCM_Q_SEARCH, .text = text}};
 	assert_int_equal(protocol_encode_request(&q, &b), -EINVAL);
 	text[4095] = 0;
 	assert_int_equal(protocol_encode_request(&q, &b), 0);
@@ -146,11 +150,18 @@ static void what_cannot_be_asked_is_not_encoded(void **state)
 
 static void replies_come_back(void **state)
 {
-	struct dcm_outcome in[3] = {{"a", DCM_OK, ""}, {"b", DCM_EHOST, "connection refused"}, {"c", DCM_ETIMEDOUT, "late"}};
+	struct dcm_outcome in[3] = {{"a", DCM_OK, ""},
+				    {"b", DCM_EHOST, "connection refused"},
+				    {"c", DCM_ETIMEDOUT, "late"}};
 	struct dcm_outcome out[3];
 	uint8_t refs[48];
-	struct protocol_reply r = {.id = 9, .rc = DCM_EHOST, .error = STR("why"), .refs = refs, .n_refs = 3,
-				   .outcomes = in, .n_outcomes = 3};
+	struct protocol_reply r = {.id = 9,
+				   .rc = DCM_EHOST,
+				   .error = STR("why"),
+				   .refs = refs,
+				   .n_refs = 3,
+				   .outcomes = in,
+				   .n_outcomes = 3};
 	struct protocol_reply got = {.outcomes = out, .room_outcomes = 3};
 	struct record_buf b = {0};
 	const uint8_t *p;
@@ -234,11 +245,15 @@ static void garbage_is_refused(void **state)
 	assert_false(REQUEST("\x83\xa1v\x01\xa2id\x07\xa2op\xa4ping\xc0"));	   /* more behind */
 	assert_false(REQUEST("\x83\xa1v\x01\x05\x07\xa2op\xa4ping"));		   /* key 5 */
 	assert_false(REQUEST("\xdf\xff\xff\xff\xff\xa1v\x01"));			   /* 4G pairs */
-	assert_false(REQUEST("\x84\xa1v\x01\xa2id\x07\xa2op\xa5query\xa4kind\xa5label")); /* no text */
-	assert_false(REQUEST("\x85\xa1v\x01\xa2id\x07\xa2op\xa5query\xa4kind\xa5label\xa4text\xa3k\x00y"));
-	assert_true(REQUEST("\x85\xa1v\x01\xa2id\x07\xa2op\xa5query\xa4kind\xa5label\xa4text\xa3kxy"));
+	assert_false(
+	    REQUEST("\x84\xa1v\x01\xa2id\x07\xa2op\xa5query\xa4kind\xa5label")); /* no text */
+	assert_false(
+	    REQUEST("\x85\xa1v\x01\xa2id\x07\xa2op\xa5query\xa4kind\xa5label\xa4text\xa3k\x00y"));
+	assert_true(
+	    REQUEST("\x85\xa1v\x01\xa2id\x07\xa2op\xa5query\xa4kind\xa5label\xa4text\xa3kxy"));
 	assert_false(REQUEST("\x84\xa1v\x01\xa2id\x07\xa2op\xa7refresh\xa5hosts\x91\xa0"));
-	assert_false(REQUEST("\x84\xa1v\x01\xa2id\x07\xa2op\xa7refresh\xa5hosts\xdd\xff\xff\xff\xff"));
+	assert_false(
+	    REQUEST("\x84\xa1v\x01\xa2id\x07\xa2op\xa7refresh\xa5hosts\xdd\xff\xff\xff\xff"));
 	assert_false(REQUEST("\x83\xa1v\x01\xa2id\x07\xa2op\xa6""forget"));	   /* no host */
 }
 
