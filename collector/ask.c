@@ -207,7 +207,7 @@ static void forget(struct ask *a)
 	int rc = region_clear(c->region);
 
 	inventory_clear(c);
-	c->row_dirty = c->sums_dirty = true;
+	publish_recount(c);
 	publish_flush(c, true);
 	answer(a, rc ? DCM_ESYSTEM : DCM_OK, region_error(c->region));
 	if (c->session.live)

@@ -28,8 +28,18 @@ void timer_set(struct event *timer, double seconds)
 	evtimer_add(timer, &t);
 }
 
-void collector_trim(void)
+/* After a cycle there is much of it; but looking costs time, too. */
+void collector_trim(struct collector *c)
 {
+	if (!evtimer_pending(c->trim, NULL))
+		timer_set(c->trim, 0.5);
+}
+
+static void on_trim(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
 	malloc_trim(0);
 }
 
@@ -107,12 +117,12 @@ static void on_sigterm(evutil_socket_t fd, short what, void *arg)
 static int open_region(struct collector *c)
 {
 	struct region_spec spec = {
-	    .kind = REGION_SHARD,
-	    .uid = c->env->uid,
-	    .gid = c->env->gid,
-	    .instance = c->env->instance,
-	    .host = c->host->id,
-	    .limit = c->cache->shard_limit,
+		.kind = REGION_SHARD,
+		.uid = c->env->uid,
+		.gid = c->env->gid,
+		.instance = c->env->instance,
+		.host = c->host->id,
+		.limit = c->cache->shard_limit,
 	};
 	char err[256];
 	bool reattached = false;
@@ -121,8 +131,10 @@ static int open_region(struct collector *c)
 		log_event(LOG_LEVEL_ERROR, "shard_failed", c->host->id, LF_STR("error", err));
 		return -1;
 	}
-	if (reattached)
+	if (reattached) {
 		inventory_adopt(c);
+		publish_recount(c);
+	}
 	log_event(LOG_LEVEL_DEBUG, "shard_open", c->host->id,
 		  LF_STR("how", reattached ? "re-attached" : "new"),
 		  LF_INT("generation", region_generation(c->region)),
@@ -154,7 +166,8 @@ static int begin(struct collector *c)
 	c->beat = event_new(c->base, -1, EV_PERSIST, on_beat, c);
 	c->control = event_new(c->base, c->env->control, EV_READ | EV_PERSIST, on_control, c);
 	c->sigterm = evsignal_new(c->base, SIGTERM, on_sigterm, c);
-	if (!c->beat || !c->control || !c->sigterm || event_add(c->beat, &second) ||
+	c->trim = evtimer_new(c->base, on_trim, c);
+	if (!c->beat || !c->control || !c->sigterm || !c->trim || event_add(c->beat, &second) ||
 	    event_add(c->control, NULL) || event_add(c->sigterm, NULL))
 		return -1;
 	if (inventory_init(c) || inspect_init(c) || sampler_init(c) || cycle_init(c) ||
@@ -206,6 +219,7 @@ static void end(struct collector *c)
 	free_event(c->beat);
 	free_event(c->control);
 	free_event(c->sigterm);
+	free_event(c->trim);
 	if (c->region)
 		region_close(&c->region, false);
 	event_base_free(c->base);

@@ -160,6 +160,7 @@ struct inspector {
 
 struct sampler {
 	struct container_queue queue;
+	struct container_queue seconds; /* of one sample, in order of their time */
 	unsigned n_active, limit;
 	bool burst, failing;
 	bool overdue, stretched; /* a burst took longer than the interval; the last did */
@@ -215,22 +216,24 @@ struct collector {
 	struct event *flush;
 	double flushed_at;
 	double listed; /* Unix s of the last complete list; NaN */
-	bool row_dirty, sums_dirty;
+	bool row_dirty;
 	bool full;	  /* the region refused a write for want of space */
 	unsigned refused; /* such writes in this cycle */
-	double cpu_percent;
-	int64_t memory_usage;
+	struct usage {
+		double cpu_percent;
+		int64_t memory, measured;
+	} usage; /* sums over the containers */
 	struct record_buf buf[DCM_TIERS];
 	int64_t events, refreshes, errors;
 	/* process */
-	struct event *beat, *control, *sigterm;
+	struct event *beat, *control, *sigterm, *trim;
 	struct control_msg unsent[64]; /* answers that the control socket had no room for */
 	unsigned n_unsent;
 };
 
 /* collector.c */
 void collector_say(struct collector *c, const struct control_msg *m);
-void collector_trim(void); /* gives freed memory back to the system */
+void collector_trim(struct collector *c); /* gives freed memory back to the system, soon */
 void timer_set(struct event *timer, double seconds);
 
 /* session.c */
@@ -347,6 +350,7 @@ void publish_stats(struct collector *c, struct container *ct, const struct dcm_r
 void publish_stack(struct collector *c, struct container *ct, struct dcm_strs stack);
 int publish_logs(struct collector *c, const uint8_t id[32], struct dcm_strs lines);
 void publish_removed(struct collector *c, const uint8_t id[32]);
+void publish_recount(struct collector *c);	       /* the sums, from what is published */
 void publish_flush(struct collector *c, bool at_once); /* else within 20 ms */
 int publish_init(struct collector *c);
 void publish_free(struct collector *c);

@@ -17,7 +17,8 @@
 enum {
 	FILES_MAX = 16, /* of one container */
 	PATH_MAX_BYTES = 4096,
-	TEXTS_MAX = 8, /* file sets kept during a sweep */
+	TEXTS_MAX = 64,	     /* file sets kept during a sweep */
+	TEXTS_BYTES = 2 << 20, /* of them */
 };
 static const double text_patience = 1; /* s that an inspect waits for its files */
 
@@ -43,6 +44,7 @@ struct text {
 struct compose_cache {
 	TAILQ_HEAD(, text) texts;
 	unsigned n;
+	size_t bytes;
 };
 
 /* ---- which files --------------------------------------------------------------------- */
@@ -96,6 +98,7 @@ static void text_free(struct text *t)
 
 	TAILQ_REMOVE(&cc->texts, t, link);
 	cc->n--;
+	cc->bytes -= t->complete ? t->len : 0;
 	for (i = 0; i < t->n_files; i++)
 		free(t->file[i]);
 	if (t->patience)
@@ -212,6 +215,7 @@ static void read_next(struct text *t)
 	}
 	t->reading = false;
 	t->complete = true;
+	t->collector->compose->bytes += t->len;
 	if (t->late) { /* those who waited are gone; the next sweep asks again */
 		text_free(t);
 		return;
@@ -233,7 +237,7 @@ static void make_room(struct compose_cache *cc)
 {
 	struct text *t, *next;
 
-	for (t = TAILQ_FIRST(&cc->texts); t && cc->n >= TEXTS_MAX; t = next) {
+	for (t = TAILQ_FIRST(&cc->texts); t && (cc->n >= TEXTS_MAX || cc->bytes > TEXTS_BYTES); t = next) {
 		next = TAILQ_NEXT(t, link);
 		if (t->complete && !t->waking)
 			text_free(t);
@@ -245,7 +249,7 @@ static struct text *new_text(struct collector *c, uint64_t key, const struct dcm
 	struct text *t;
 
 	make_room(c->compose);
-	if (c->compose->n >= 4 * TEXTS_MAX || !(t = calloc(1, sizeof(*t))))
+	if (c->compose->n >= 2 * TEXTS_MAX || !(t = calloc(1, sizeof(*t))))
 		return NULL;
 	t->collector = c;
 	t->key = key;

@@ -33,10 +33,10 @@ static void report(struct collector *c, int rc, const char *error)
 	struct cycle *cy = &c->cycle;
 	double seconds = mono_now() - cy->began_at;
 	struct control_msg m = {
-	    .kind = CONTROL_CYCLE,
-	    .rc = rc,
-	    .containers = c->inventory.published,
-	    .seconds = seconds,
+		.kind = CONTROL_CYCLE,
+		.rc = rc,
+		.containers = c->inventory.published,
+		.seconds = seconds,
 	};
 
 	if (error)
@@ -72,7 +72,7 @@ static void end(struct collector *c, const char *error)
 	snprintf(partial, sizeof(partial), "%u of %zu containers did not answer in time", late,
 		 c->inventory.count);
 	ask_cycle_ended(c, error || late ? DCM_EHOST : DCM_OK, error ? error : late ? partial : "");
-	collector_trim();
+	collector_trim(c);
 	if (cy->wanted && !cy->active)
 		begin(c);
 }
@@ -185,10 +185,10 @@ static void publish_listed(struct listing *l, struct container *ct, const struct
 	struct decoded own = *d;
 	struct secrets secrets = {NULL, 0, 0};
 	struct publish_source src = {
-	    .decoded = &own,
-	    .arena = l->arena,
-	    .verified = l->answered,
-	    .secrets = &secrets,
+		.decoded = &own,
+		.arena = l->arena,
+		.verified = l->answered,
+		.secrets = &secrets,
 	};
 
 	if (!redact_record(&c->rules, l->arena, &own.rec, &secrets))

@@ -185,13 +185,13 @@ static void fail(struct inspection *in, const char *error)
 void inspect_ready(struct inspection *in, bool known, struct dcm_str text)
 {
 	struct publish_source src = {
-	    .decoded = &in->decoded,
-	    .arena = &in->arena,
-	    .verified = in->answered,
-	    .whole = true,
-	    .secrets = &in->secrets,
-	    .text_known = known,
-	    .text = text,
+		.decoded = &in->decoded,
+		.arena = &in->arena,
+		.verified = in->answered,
+		.whole = true,
+		.secrets = &in->secrets,
+		.text_known = known,
+		.text = text,
 	};
 
 	if (known)

@@ -37,6 +37,36 @@ static int put_result(struct collector *c, int rc)
 	return rc;
 }
 
+/* ---- the host's sums ------------------------------------------------------------------ */
+
+/* Kept by what each write adds and takes away; publish_recount() puts right what
+ * rounding and a lying engine's numbers leave behind. */
+static void add_usage(struct collector *c, const struct region_brief *b, int sign)
+{
+	struct usage *u = &c->usage;
+
+	if (!isnan(b->cpu_percent))
+		u->cpu_percent += sign * (double)(float)b->cpu_percent;
+	if (b->memory_usage == DCM_UNKNOWN)
+		return;
+	u->measured += sign;
+	if (__builtin_add_overflow(u->memory, sign * b->memory_usage, &u->memory))
+		u->memory = INT64_MAX;
+}
+
+static bool count_one(const struct region_item *item, void *arg)
+{
+	add_usage(arg, &item->brief, 1);
+	return true;
+}
+
+void publish_recount(struct collector *c)
+{
+	c->usage = (struct usage){0};
+	region_each(c->region, count_one, c);
+	c->row_dirty = true;
+}
+
 /* ---- one container ------------------------------------------------------------------- */
 
 static bool same_bytes(const struct region_item *item, enum dcm_tier t, const struct record_buf *b)
@@ -130,7 +160,7 @@ static void note_running(struct collector *c, struct container *ct, bool running
 	if (ct->published)
 		c->inventory.running += (unsigned)running - (unsigned)ct->running;
 	ct->running = running;
-	c->row_dirty = c->sums_dirty = true;
+	c->row_dirty = true;
 }
 
 static void became_published(struct collector *c, struct container *ct)
@@ -149,6 +179,7 @@ int publish_container(struct collector *c, struct container *ct, struct publish_
 	struct region_item item, *old = region_get(c->region, ct->id, &item) ? &item : NULL;
 	struct region_brief brief = {record_status_code(r->status),
 				     record_health_code(r->health_status), NAN, DCM_UNKNOWN};
+	struct region_brief was = old ? item.brief : (struct region_brief){0, 0, NAN, DCM_UNKNOWN};
 	uint64_t started = src->whole ? hash_str(r->started) : ct->started;
 	bool was_running = ct->running, restarted = src->decoded->running && started != ct->started;
 	bool renamed = !old || old->name.len != r->name.len ||
@@ -182,6 +213,8 @@ int publish_container(struct collector *c, struct container *ct, struct publish_
 	}
 	if (put_result(c, rc))
 		return PUBLISH_REFUSED;
+	add_usage(c, &was, -1);
+	add_usage(c, &brief, 1);
 	became_published(c, ct);
 	ct->whole |= src->whole;
 	if (!ct->running)
@@ -204,19 +237,22 @@ void publish_stats(struct collector *c, struct container *ct, const struct dcm_r
 		   double verified)
 {
 	struct region_item item;
-	struct region_brief brief;
+	struct region_brief brief, was;
 	struct region_tier tier;
 
 	if (!ct->published || !region_get(c->region, ct->id, &item))
 		return;
-	brief = item.brief;
+	brief = was = item.brief;
 	brief.cpu_percent = rec->cpu_percent;
 	brief.memory_usage = rec->memory_usage;
 	if (put_result(c, record_encode(rec, DCM_STATS, &c->buf[DCM_STATS])))
 		return;
 	tier = tier_of(c, DCM_STATS, verified);
-	put_result(c, region_put(c->region, ct->id, NULL, &brief, &tier, 1));
-	c->row_dirty = c->sums_dirty = true;
+	if (put_result(c, region_put(c->region, ct->id, NULL, &brief, &tier, 1)))
+		return;
+	add_usage(c, &was, -1);
+	add_usage(c, &brief, 1);
+	c->row_dirty = true;
 }
 
 void publish_stack(struct collector *c, struct container *ct, struct dcm_strs stack)
@@ -265,30 +301,15 @@ int publish_logs(struct collector *c, const uint8_t id[32], struct dcm_strs line
 
 void publish_removed(struct collector *c, const uint8_t id[32])
 {
+	struct region_item item;
+
+	if (region_get(c->region, id, &item))
+		add_usage(c, &item.brief, -1);
 	region_remove(c->region, id);
-	c->row_dirty = c->sums_dirty = true;
+	c->row_dirty = true;
 }
 
 /* ---- the host's row ------------------------------------------------------------------- */
-
-struct sums {
-	double cpu;
-	int64_t memory;
-	bool any;
-};
-
-static bool add_up(const struct region_item *item, void *arg)
-{
-	struct sums *s = arg;
-
-	if (!isnan(item->brief.cpu_percent))
-		s->cpu += item->brief.cpu_percent;
-	if (item->brief.memory_usage != DCM_UNKNOWN &&
-	    __builtin_add_overflow(s->memory, item->brief.memory_usage, &s->memory))
-		s->memory = INT64_MAX; /* an engine may say anything */
-	s->any |= item->brief.memory_usage != DCM_UNKNOWN;
-	return true;
-}
 
 static struct dcm_str text(const char *s)
 {
@@ -298,26 +319,27 @@ static struct dcm_str text(const char *s)
 static void fill_row(struct collector *c, struct dcm_host *h)
 {
 	struct session *se = &c->session;
+	bool none = !c->usage.measured && (c->inventory.running || !c->host->stats);
 
 	*h = (struct dcm_host){
-	    .state = se->state,
-	    .error = text(se->error),
-	    .engine_version = text(se->about.version),
-	    .api_version = text(se->api),
-	    .transport = text(transport_kind(&c->host->at)),
-	    .cpus = se->about.cpus,
-	    .memory_total = se->about.memory_total,
-	    .os = text(se->about.os),
-	    .kernel = text(se->about.kernel),
-	    .clock_offset = se->clock_offset,
-	    .containers = c->inventory.published,
-	    .running = c->inventory.running,
-	    .cpu_percent = c->cpu_percent,
-	    .memory_usage = c->memory_usage,
-	    .events = c->events,
-	    .refreshes = c->refreshes,
-	    .errors = c->errors,
-	    .pid = getpid(),
+		.state = se->state,
+		.error = text(se->error),
+		.engine_version = text(se->about.version),
+		.api_version = text(se->api),
+		.transport = text(transport_kind(&c->host->at)),
+		.cpus = se->about.cpus,
+		.memory_total = se->about.memory_total,
+		.os = text(se->about.os),
+		.kernel = text(se->about.kernel),
+		.clock_offset = se->clock_offset,
+		.containers = c->inventory.published,
+		.running = c->inventory.running,
+		.cpu_percent = none ? NAN : fmax(c->usage.cpu_percent, 0),
+		.memory_usage = none ? DCM_UNKNOWN : c->usage.memory,
+		.events = c->events,
+		.refreshes = c->refreshes,
+		.errors = c->errors,
+		.pid = getpid(),
 	};
 }
 
@@ -326,13 +348,6 @@ static void put_row(struct collector *c)
 	struct region_tier tiers[2];
 	struct dcm_host h;
 
-	if (c->sums_dirty) {
-		struct sums s = {0, 0, !c->inventory.running && c->host->stats};
-
-		region_each(c->region, add_up, &s);
-		c->cpu_percent = s.any ? s.cpu : NAN;
-		c->memory_usage = s.any ? s.memory : DCM_UNKNOWN;
-	}
 	fill_row(c, &h);
 	if (record_encode_host(&h, DCM_STATUS, &c->buf[DCM_STATUS]) ||
 	    record_encode_host(&h, DCM_STATS, &c->buf[DCM_STATS]))
@@ -340,7 +355,7 @@ static void put_row(struct collector *c)
 	tiers[0] = tier_of(c, DCM_STATUS, c->listed);
 	tiers[1] = tier_of(c, DCM_STATS, wall_now());
 	if (!put_result(c, region_put_self(c->region, tiers, 2)))
-		c->row_dirty = c->sums_dirty = false;
+		c->row_dirty = false;
 }
 
 /* ---- batches ---------------------------------------------------------------------------- */
@@ -378,9 +393,7 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 int publish_init(struct collector *c)
 {
 	c->listed = NAN;
-	c->cpu_percent = NAN;
-	c->memory_usage = DCM_UNKNOWN;
-	c->row_dirty = c->sums_dirty = true;
+	c->row_dirty = true;
 	c->flush = evtimer_new(c->base, on_flush, c);
 	return c->flush ? 0 : -1;
 }

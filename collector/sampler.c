@@ -25,19 +25,25 @@ bool sampler_idle(const struct collector *c)
 	return !c->sampler.n_active && TAILQ_EMPTY(&c->sampler.queue);
 }
 
-static void enqueue(struct collector *c, struct container *ct)
-{
-	if (!ct->running || !ct->published || ct->sampling || ct->sample_queued)
-		return;
-	ct->sample_queued = true;
-	TAILQ_INSERT_TAIL(&c->sampler.queue, ct, sample_link);
-}
-
 static void unqueue(struct collector *c, struct container *ct)
 {
 	if (ct->sample_queued)
 		TAILQ_REMOVE(&c->sampler.queue, ct, sample_link);
+	if (ct->second_sample_at > 0)
+		TAILQ_REMOVE(&c->sampler.seconds, ct, sample_link);
 	ct->sample_queued = false;
+	ct->second_sample_at = 0;
+}
+
+static void enqueue(struct collector *c, struct container *ct)
+{
+	if (ct->sample_queued)
+		return;
+	unqueue(c, ct);
+	if (!ct->running || !ct->published || ct->sampling)
+		return;
+	ct->sample_queued = true;
+	TAILQ_INSERT_TAIL(&c->sampler.queue, ct, sample_link);
 }
 
 /* ---- the end of a burst -------------------------------------------------------------- */
@@ -70,6 +76,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 	s->late = s->failed;
 	if (s->burst) {
 		s->burst = false;
+		publish_recount(c);
 		log_event(LOG_LEVEL_DEBUG, "stats", c->host->id, LF_INT("containers", s->asked),
 			  LF_INT("failed", s->failed), LF_NUM("seconds", took));
 		if (s->overdue)
@@ -81,7 +88,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 	session_update(c);
 	c->row_dirty = true;
 	publish_flush(c, true);
-	collector_trim();
+	collector_trim(c);
 	cycle_check(c);
 }
 
@@ -96,7 +103,6 @@ void sampler_drop(struct collector *c, struct container *ct)
 {
 	unqueue(c, ct);
 	ct->has_sample = false;
-	ct->second_sample_at = 0;
 	if (!ct->sampling)
 		return;
 	engine_cancel(ct->sampling);
@@ -109,7 +115,10 @@ void sampler_drop(struct collector *c, struct container *ct)
 
 static void second_sample(struct collector *c, struct container *ct)
 {
+	if (ct->sample_queued || ct->second_sample_at > 0)
+		return;
 	ct->second_sample_at = mono_now() + second_after;
+	TAILQ_INSERT_TAIL(&c->sampler.seconds, ct, sample_link);
 	if (!evtimer_pending(c->sampler.second, NULL))
 		timer_set(c->sampler.second, second_after);
 }
@@ -126,11 +135,11 @@ static void keep_cpu(struct collector *c, struct container *ct, struct dcm_recor
 static void take_sample(struct collector *c, struct container *ct, const struct stats_sample *now)
 {
 	struct stats_sample before = {
-	    .usable = ct->has_sample,
-	    .read = ct->sampled,
-	    .cpu_total = ct->cpu_total,
-	    .cpu_system = ct->cpu_system,
-	    .online_cpus = now->online_cpus,
+		.usable = ct->has_sample,
+		.read = ct->sampled,
+		.cpu_total = ct->cpu_total,
+		.cpu_system = ct->cpu_system,
+		.online_cpus = now->online_cpus,
 	};
 	bool first = !ct->has_sample;
 	struct dcm_record rec;
@@ -213,7 +222,6 @@ void sampler_want(struct collector *c, struct container *ct)
 	if (!c->host->stats)
 		return;
 	ct->has_sample = false;
-	ct->second_sample_at = 0;
 	enqueue(c, ct);
 	pump(c);
 }
@@ -269,30 +277,18 @@ bool sampler_settled(const struct collector *c)
 	       (TAILQ_EMPTY(&c->sampler.queue) && mono_now() - c->sampler.began_at > settled_after);
 }
 
-static void enqueue_second(struct collector *c, struct container *ct, void *arg)
-{
-	double *next = arg, now = mono_now();
-
-	if (ct->second_sample_at <= 0)
-		return;
-	if (ct->second_sample_at > now + 0.02) {
-		*next = fmin(*next, ct->second_sample_at - now);
-		return;
-	}
-	ct->second_sample_at = 0;
-	enqueue(c, ct);
-}
-
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
-	double next = INFINITY;
+	struct container *ct;
+	double now = mono_now() + 0.02; /* those that are nearly due share the burst */
 
 	(void)fd;
 	(void)what;
-	inventory_each(c, enqueue_second, &next);
-	if (!isinf(next))
-		timer_set(c->sampler.second, next);
+	while ((ct = TAILQ_FIRST(&c->sampler.seconds)) && ct->second_sample_at <= now)
+		enqueue(c, ct);
+	if (ct)
+		timer_set(c->sampler.second, ct->second_sample_at - mono_now());
 	pump(c);
 }
 
@@ -320,6 +316,7 @@ int sampler_init(struct collector *c)
 	struct sampler *s = &c->sampler;
 
 	TAILQ_INIT(&s->queue);
+	TAILQ_INIT(&s->seconds);
 	s->limit = c->cache->stats_concurrency ? c->cache->stats_concurrency : STATS_AUTO;
 	s->timer = evtimer_new(c->base, on_timer, c);
 	s->second = evtimer_new(c->base, on_second, c);

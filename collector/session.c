@@ -153,7 +153,7 @@ static void failed(struct collector *c, const char *error)
 	ask_attempt_failed(c, why);
 	timer_set(se->retry, jitter(se->backoff));
 	se->backoff = fmin(se->backoff * 2, backoff_most);
-	collector_trim();
+	collector_trim(c);
 }
 
 /* ---- handshake --------------------------------------------------------------------- */
@@ -170,7 +170,7 @@ static void shake(struct collector *c)
 	se->phase = PHASE_PING;
 	se->attempt_at = mono_now();
 	se->fresh = (struct engine_about){
-	    .cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .system_time = NAN};
+		.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .system_time = NAN};
 	se->step = engine_get_headers(se->engine, "/_ping", on_ping, c);
 	if (!se->step)
 		failed(c, "no memory to ask the engine");
