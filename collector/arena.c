@@ -66,7 +66,7 @@ void *arena_alloc(struct arena *a, size_t n)
 
 struct dcm_str arena_str(struct arena *a, const char *s, size_t len)
 {
-	struct dcm_str out = { NULL, 0 };
+	struct dcm_str out = {NULL, 0};
 	char *p;
 
 	if (len > UINT32_MAX - 8)

@@ -11,8 +11,9 @@ struct arena {
 	struct arena_block *head;
 	size_t used, max; /* bytes given out; where max != 0, arena_alloc fails beyond it */
 };
-void *arena_alloc(struct arena *a, size_t n); /* zeroed, 8-byte aligned; NULL: no memory or over max */
+/* Zeroed, 8-byte aligned; NULL: no memory, or over max. */
+void *arena_alloc(struct arena *a, size_t n);
 struct dcm_str arena_str(struct arena *a, const char *s, size_t len); /* copied, NUL behind */
-void arena_free(struct arena *a);	      /* ready for use again */
+void arena_free(struct arena *a); /* ready for use again */
 
 #endif

@@ -45,7 +45,7 @@ static void read_action(struct json_object *root, struct engine_event *out)
 {
 	static const struct {
 		const char *podman, *docker;
-	} names[] = { { "remove", "destroy" }, { "died", "die" } };
+	} names[] = {{"remove", "destroy"}, {"died", "die"}};
 	struct dcm_str s = json_raw(json_get(root, "Action"));
 	const char *colon;
 	size_t i;

@@ -11,7 +11,7 @@
 /* Cmd and Entrypoint: words, or (of old) one text. */
 static struct dcm_str joined(struct decode_to *to, struct json_object *words)
 {
-	struct dcm_str out = { NULL, 0 };
+	struct dcm_str out = {NULL, 0};
 	size_t i, n = json_len(words), len = 0;
 	char *p;
 
@@ -101,7 +101,7 @@ static void read_env(struct decode_to *to, struct json_object *config, struct dc
 		p = env_place(map, list, index, mask, s.s, len);
 		if (!p->key.s)
 			p->key = to_str(to, s.s, len);
-		p->value = (struct dcm_str){ NULL, 0 };
+		p->value = (struct dcm_str){NULL, 0};
 		if (eq)
 			p->value = to_str(to, eq + 1, s.len - len - 1);
 	}
@@ -115,14 +115,14 @@ static struct dcm_str moment(struct decode_to *to, struct json_object *v)
 {
 	struct dcm_str s = part_time(to, v);
 
-	return s.s && strncmp(s.s, "0001-", 5) == 0 ? (struct dcm_str){ NULL, 0 } : s;
+	return s.s && strncmp(s.s, "0001-", 5) == 0 ? (struct dcm_str){NULL, 0} : s;
 }
 
 /* Engines before API 1.21 have no Status, only flags. */
 static struct dcm_str status_of_flags(struct json_object *state)
 {
 	if (!json_is_object(state))
-		return (struct dcm_str){ NULL, 0 };
+		return (struct dcm_str){NULL, 0};
 	if (json_flag(json_get(state, "Paused")) == 1)
 		return to_const("paused");
 	if (json_flag(json_get(state, "Restarting")) == 1)
@@ -195,7 +195,7 @@ static void read_host_config(struct decode_to *to, struct json_object *root, str
 static void read_ports(struct decode_to *to, struct json_object *settings, struct dcm_record *rec)
 {
 	struct json_object *ports = json_get(settings, "Ports");
-	struct dcm_str none = { NULL, 0 };
+	struct dcm_str none = {NULL, 0};
 	struct json_object_iter it;
 	struct port *list;
 	size_t room = 0;
@@ -216,7 +216,7 @@ static void read_ports(struct decode_to *to, struct json_object *settings, struc
 		return;
 	json_object_object_foreachC(ports, it)
 	{
-		struct dcm_str container = { it.key, (uint32_t)strlen(it.key) };
+		struct dcm_str container = {it.key, (uint32_t)strlen(it.key)};
 		size_t i;
 
 		for (i = 0; i < json_len(it.val); i++, n++) {
@@ -235,7 +235,7 @@ static void read_ports(struct decode_to *to, struct json_object *settings, struc
 
 int decode_inspect(const char *json, size_t len, struct arena *a, struct decoded *out, char *err)
 {
-	struct decode_to to = { .a = a };
+	struct decode_to to = {.a = a};
 	struct json_object *settings;
 	struct dcm_str name;
 	struct json doc;

@@ -40,7 +40,7 @@ static void replace_nul_escapes(char *s, size_t len)
 /* s as json-c may have it: itself, or a clean copy in `room`. */
 static struct dcm_str clean(struct arena *room, const char *s, size_t len)
 {
-	struct dcm_str out = { s, (uint32_t)len };
+	struct dcm_str out = {s, (uint32_t)len};
 	bool escapes = memmem(s, len, "\\u0000", 6);
 
 	if (!escapes && text_valid(s, len) == len && !memchr(s, 0, len))
@@ -171,8 +171,7 @@ struct json_object *json_get(struct json_object *o, const char *key)
 
 bool json_has(struct json_object *o, const char *key)
 {
-	return json_object_is_type(o, json_type_object) &&
-	       json_object_object_get_ex(o, key, NULL);
+	return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, NULL);
 }
 
 bool json_is_object(struct json_object *v)
@@ -233,7 +232,7 @@ int8_t json_flag(struct json_object *v)
 
 struct dcm_str json_raw(struct json_object *v)
 {
-	struct dcm_str out = { NULL, 0 };
+	struct dcm_str out = {NULL, 0};
 
 	if (json_object_is_type(v, json_type_string)) {
 		out.s = json_object_get_string(v);
@@ -278,17 +277,17 @@ struct dcm_str to_text_known(struct decode_to *to, struct json_object *v)
 {
 	struct dcm_str raw = json_raw(v);
 
-	return raw.len ? to_str(to, raw.s, raw.len) : (struct dcm_str){ NULL, 0 };
+	return raw.len ? to_str(to, raw.s, raw.len) : (struct dcm_str){NULL, 0};
 }
 
 struct dcm_str to_const(const char *constant)
 {
-	return (struct dcm_str){ constant, (uint32_t)strlen(constant) };
+	return (struct dcm_str){constant, (uint32_t)strlen(constant)};
 }
 
 struct dcm_strs to_strs(struct decode_to *to, struct json_object *v, bool has)
 {
-	struct dcm_strs out = { NULL, 0, has && (!v || json_is_array(v)) };
+	struct dcm_strs out = {NULL, 0, has && (!v || json_is_array(v))};
 	size_t i, n = json_len(v);
 	struct dcm_str *list;
 

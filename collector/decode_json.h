@@ -39,7 +39,7 @@ bool json_is_object(struct json_object *v);
 bool json_is_array(struct json_object *v);
 int64_t json_int(struct json_object *v); /* DCM_UNKNOWN; beyond int64: its end */
 bool json_u64(struct json_object *v, uint64_t *out);
-int8_t json_flag(struct json_object *v);    /* 1, 0, -1 */
+int8_t json_flag(struct json_object *v);	/* 1, 0, -1 */
 struct dcm_str json_raw(struct json_object *v); /* lives as long as the document */
 
 /* Where the texts of a record go, and what became of them. */

@@ -17,7 +17,7 @@
 /* Names: the container's own, and "/other/alias" for each link to it. */
 static struct dcm_str own_name(struct decode_to *to, struct json_object *names)
 {
-	struct dcm_str best = { NULL, 0 };
+	struct dcm_str best = {NULL, 0};
 	size_t i;
 
 	for (i = 0; i < json_len(names); i++) {
@@ -81,9 +81,8 @@ static void read_status_text(struct dcm_str text, struct dcm_record *rec)
 	static const struct {
 		const char *start, *status;
 	} states[] = {
-		{ "Up ", "running" },	      { "Exited", "exited" },
-		{ "Created", "created" },     { "Restarting", "restarting" },
-		{ "Dead", "dead" },	      { "Removal In Progress", "removing" },
+	    {"Up ", "running"},		  {"Exited", "exited"}, {"Created", "created"},
+	    {"Restarting", "restarting"}, {"Dead", "dead"},	{"Removal In Progress", "removing"},
 	};
 	size_t i;
 	int code;
@@ -92,8 +91,8 @@ static void read_status_text(struct dcm_str text, struct dcm_record *rec)
 		return;
 	for (i = 0; i < sizeof(states) / sizeof(*states) && !rec->status.s; i++)
 		if (strncmp(text.s, states[i].start, strlen(states[i].start)) == 0)
-			rec->status = to_const(strstr(text.s, "(Paused)") ? "paused"
-									  : states[i].status);
+			rec->status =
+			    to_const(strstr(text.s, "(Paused)") ? "paused" : states[i].status);
 	if (sscanf(text.s, "Exited (%9d)", &code) == 1)
 		rec->exit_code = code;
 	if (rec->health_status.s)
@@ -113,7 +112,7 @@ static bool is_any(struct dcm_str s, const char *a, const char *b)
 
 static int read_item(const char *json, size_t len, struct arena *a, struct decoded *out, char *err)
 {
-	struct decode_to to = { .a = a };
+	struct decode_to to = {.a = a};
 	struct dcm_record *rec = &out->rec;
 	struct json_object *settings;
 	struct json doc;
@@ -134,7 +133,7 @@ static int read_item(const char *json, size_t len, struct arena *a, struct decod
 	rec->created = part_time(&to, json_get(doc.root, "Created"));
 	rec->status = part_status(&to, json_get(doc.root, "State"));
 	rec->health_status =
-		part_health(json_raw(json_get(json_get(doc.root, "Health"), "Status")));
+	    part_health(json_raw(json_get(json_get(doc.root, "Health"), "Status")));
 	read_status_text(json_raw(json_get(doc.root, "Status")), rec);
 	out->running = is_any(rec->status, "running", "paused");
 	part_labels(&to, doc.root, rec);
@@ -194,7 +193,7 @@ int decode_list(const char *json, size_t len, struct arena *a,
 			break;
 		i++;
 	}
-	snprintf(err, DECODE_ERR, "the list of containers is cut or malformed at byte %zu of %zu", i,
-		 len);
+	snprintf(err, DECODE_ERR, "the list of containers is cut or malformed at byte %zu of %zu",
+		 i, len);
 	return -1;
 }

@@ -119,10 +119,10 @@ static void walk(struct walk *w, const char *data, size_t len, bool tty)
 int decode_logs(const char *data, size_t len, bool tty, uint32_t max, struct arena *a,
 		struct dcm_strs *out)
 {
-	struct walk w = { .out = out };
+	struct walk w = {.out = out};
 	int i;
 
-	*out = (struct dcm_strs){ NULL, 0, true };
+	*out = (struct dcm_strs){NULL, 0, true};
 	walk(&w, data, len, tty);
 	if (!w.seen || !max)
 		return 0;

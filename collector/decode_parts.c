@@ -59,7 +59,7 @@ bool part_id(struct decode_to *to, struct json_object *id, struct decoded *out)
 /* "db:service_started:false,cache" or, of old, "db,cache": the names. */
 static struct dcm_strs services(struct decode_to *to, struct dcm_str label)
 {
-	struct dcm_strs out = { NULL, 0, true };
+	struct dcm_strs out = {NULL, 0, true};
 	const char *p = label.s, *end = p + label.len;
 	struct dcm_str *list;
 	size_t n = 1, i;
@@ -142,7 +142,7 @@ struct dcm_str part_time(struct decode_to *to, struct json_object *v)
 		return to_text_known(to, v);
 	/* Years 1 to 9999, what RFC 3339 can say. */
 	if (t < -62135596800 || t > 253402300799)
-		return (struct dcm_str){ NULL, 0 };
+		return (struct dcm_str){NULL, 0};
 	text_time(t, text);
 	return to_str(to, text, strlen(text));
 }
@@ -152,8 +152,10 @@ struct dcm_str part_status(struct decode_to *to, struct json_object *v)
 	static const struct {
 		const char *podman, *docker;
 	} names[] = {
-		{ "configured", "created" }, { "initialized", "created" },
-		{ "stopped", "exited" },     { "stopping", "running" },
+	    {"configured", "created"},
+	    {"initialized", "created"},
+	    {"stopped", "exited"},
+	    {"stopping", "running"},
 	};
 	struct dcm_str s = json_raw(v);
 	size_t i;
@@ -166,13 +168,13 @@ struct dcm_str part_status(struct decode_to *to, struct json_object *v)
 
 struct dcm_str part_health(struct dcm_str s)
 {
-	static const char *const names[] = { "healthy", "unhealthy", "starting" };
+	static const char *const names[] = {"healthy", "unhealthy", "starting"};
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (is(s, names[i]))
 			return to_const(names[i]);
-	return (struct dcm_str){ NULL, 0 };
+	return (struct dcm_str){NULL, 0};
 }
 
 /* ---- networks ------------------------------------------------------------ */
@@ -218,8 +220,8 @@ void part_networks(struct decode_to *to, struct json_object *settings, bool alia
 		list[n].mac = to_text_known(to, json_get(it.val, "MacAddress"));
 		list[n].ipv6 = to_text_known(to, json_get(it.val, "GlobalIPv6Address"));
 		names[n].network = list[n].name;
-		names[n].aliases = to_strs(to, json_get(it.val, "Aliases"),
-					   json_has(it.val, "Aliases"));
+		names[n].aliases =
+		    to_strs(to, json_get(it.val, "Aliases"), json_has(it.val, "Aliases"));
 		if (!list[n].name.s)
 			return;
 		n++;
@@ -265,13 +267,13 @@ static struct dcm_str mount_mode(struct json_object *m)
 {
 	int8_t rw = json_flag(json_get(m, "RW"));
 
-	return rw < 0 ? (struct dcm_str){ NULL, 0 } : to_const(rw ? "rw" : "ro");
+	return rw < 0 ? (struct dcm_str){NULL, 0} : to_const(rw ? "rw" : "ro");
 }
 
 /* "source:destination:mode"; null without both paths. */
 static struct dcm_str bind_text(struct decode_to *to, struct json_object *m)
 {
-	struct dcm_str out = { NULL, 0 }, mode = mount_mode(m);
+	struct dcm_str out = {NULL, 0}, mode = mount_mode(m);
 	struct dcm_str source = json_raw(json_get(m, "Source"));
 	struct dcm_str destination = json_raw(json_get(m, "Destination"));
 	size_t len = (size_t)source.len + destination.len + mode.len + 2;
@@ -287,8 +289,8 @@ static struct dcm_str bind_text(struct decode_to *to, struct json_object *m)
 	if (!p)
 		return out;
 	out.s = p;
-	out.len = (uint32_t)sprintf(p, "%s:%s%s%s", source.s, destination.s, mode.s ? ":" : "",
-				    mode.s ? mode.s : "");
+	out.len = (uint32_t)snprintf(p, len + 1, "%s:%s%s%s", source.s, destination.s,
+				     mode.s ? ":" : "", mode.s ? mode.s : "");
 	return out;
 }
 
@@ -369,8 +371,8 @@ void part_port(struct decode_to *to, struct dcm_str container, struct dcm_str ho
 		out->text = to_str(to, container.s, container.len);
 	} else if ((p = to_alloc(to, len + 1, 1))) {
 		out->text.s = p;
-		out->text.len = (uint32_t)sprintf(p, "%s->%s:%s", container.s,
-						  host_ip.s ? host_ip.s : "", host_port.s);
+		out->text.len = (uint32_t)snprintf(p, len + 1, "%s->%s:%s", container.s,
+						   host_ip.s ? host_ip.s : "", host_port.s);
 	}
 	if (slash && out->text.s) {
 		out->protocol.s = out->text.s + (slash - container.s) + 1;
@@ -391,7 +393,7 @@ static int by_port(const void *a, const void *b)
 
 struct dcm_strs part_ports_sorted(struct decode_to *to, struct port *v, unsigned n)
 {
-	struct dcm_strs out = { NULL, 0, true };
+	struct dcm_strs out = {NULL, 0, true};
 	struct dcm_str *list;
 	unsigned i;
 

@@ -43,7 +43,8 @@ static int64_t memory_usage(struct json_object *memory)
 
 static void read_cpu(struct json_object *root, struct stats_sample *out)
 {
-	struct json_object *cpu = json_get(root, "cpu_stats"), *pre = json_get(root, "precpu_stats");
+	struct json_object *cpu = json_get(root, "cpu_stats"),
+			   *pre = json_get(root, "precpu_stats");
 	uint64_t n = 0;
 
 	json_u64(json_get(json_get(cpu, "cpu_usage"), "total_usage"), &out->cpu_total);
@@ -166,7 +167,7 @@ void stats_to_record(const struct stats_sample *before, const struct stats_sampl
 	rec->pids = now->pids;
 	if (now->memory_usage != DCM_UNKNOWN && now->memory_limit_in_force != DCM_UNKNOWN)
 		rec->memory_percent =
-			100.0 * (double)now->memory_usage / (double)now->memory_limit_in_force;
+		    100.0 * (double)now->memory_usage / (double)now->memory_limit_in_force;
 	if (before && before->usable)
 		rec->cpu_percent = cpu_percent(now->cpu_total, now->cpu_system, before->cpu_total,
 					       before->cpu_system, now->online_cpus);

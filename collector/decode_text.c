@@ -90,7 +90,7 @@ size_t text_cut(const char *s, size_t len, size_t max)
 struct dcm_str decode_utf8(struct arena *a, const char *s, size_t len)
 {
 	const char *p = s, *end = s + len;
-	struct dcm_str out = { NULL, 0 };
+	struct dcm_str out = {NULL, 0};
 	size_t bad = 0, grow = 0, n;
 	char *to;
 
@@ -171,7 +171,7 @@ static int64_t days_from_civil(int64_t y, int m, int d)
 
 static int month_days(int y, int m)
 {
-	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
 	if (m == 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0))
 		return 29;

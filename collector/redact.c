@@ -28,9 +28,9 @@ struct redaction {
 	bool failed;
 };
 
-enum class { TEXT, HANDLE, KEPT };
+enum kind { TEXT, HANDLE, KEPT };
 
-static enum class class_of(enum dcm_field f)
+static enum kind kind_of(enum dcm_field f)
 {
 	switch (f) {
 	case DCM_F_container_id:
@@ -62,15 +62,15 @@ static enum class class_of(enum dcm_field f)
 
 /* ---- one walk over all fields, by type ----------------------------------- */
 
-static void do_str(struct redaction *r, enum class class, struct dcm_str *s)
+static void do_str(struct redaction *r, enum kind kind, struct dcm_str *s)
 {
-	struct spans found = { NULL, 0, 0, false };
+	struct spans found = {NULL, 0, 0, false};
 	bool had = s->s;
 
 	if (!had)
 		return;
-	cover_secrets(&found, class == TEXT ? &r->all : &r->sure, *s);
-	if (class == TEXT)
+	cover_secrets(&found, kind == TEXT ? &r->all : &r->sure, *s);
+	if (kind == TEXT)
 		cover_urls(&found, *s, false);
 	*s = spans_apply(&found, r->a, *s);
 	r->failed |= !s->s;
@@ -89,7 +89,7 @@ static void *copied(struct redaction *r, const void *v, size_t size)
 	return to;
 }
 
-static void do_strs(struct redaction *r, enum class class, struct dcm_strs *l)
+static void do_strs(struct redaction *r, enum kind kind, struct dcm_strs *l)
 {
 	struct dcm_str *v = l->n ? copied(r, l->v, l->n * sizeof(*v)) : NULL;
 	uint32_t i;
@@ -97,11 +97,11 @@ static void do_strs(struct redaction *r, enum class class, struct dcm_strs *l)
 	if (!v)
 		return;
 	for (i = 0; i < l->n; i++)
-		do_str(r, class, &v[i]);
+		do_str(r, kind, &v[i]);
 	l->v = v;
 }
 
-static void do_map(struct redaction *r, enum class class, struct dcm_map *m)
+static void do_map(struct redaction *r, enum kind kind, struct dcm_map *m)
 {
 	struct dcm_pair *v = m->n ? copied(r, m->v, m->n * sizeof(*v)) : NULL;
 	uint32_t i;
@@ -109,13 +109,13 @@ static void do_map(struct redaction *r, enum class class, struct dcm_map *m)
 	if (!v)
 		return;
 	for (i = 0; i < m->n; i++) {
-		do_str(r, class, &v[i].key);
-		do_str(r, class, &v[i].value);
+		do_str(r, kind, &v[i].key);
+		do_str(r, kind, &v[i].value);
 	}
 	m->v = v;
 }
 
-static void do_networks(struct redaction *r, enum class class, struct dcm_networks *l)
+static void do_networks(struct redaction *r, enum kind kind, struct dcm_networks *l)
 {
 	struct dcm_network *v = l->n ? copied(r, l->v, l->n * sizeof(*v)) : NULL;
 	uint32_t i;
@@ -123,16 +123,16 @@ static void do_networks(struct redaction *r, enum class class, struct dcm_networ
 	if (!v)
 		return;
 	for (i = 0; i < l->n; i++) {
-		do_str(r, class, &v[i].name);
-		do_str(r, class, &v[i].ip);
-		do_str(r, class, &v[i].gateway);
-		do_str(r, class, &v[i].mac);
-		do_str(r, class, &v[i].ipv6);
+		do_str(r, kind, &v[i].name);
+		do_str(r, kind, &v[i].ip);
+		do_str(r, kind, &v[i].gateway);
+		do_str(r, kind, &v[i].mac);
+		do_str(r, kind, &v[i].ipv6);
 	}
 	l->v = v;
 }
 
-static void do_aliases(struct redaction *r, enum class class, struct dcm_aliases *l)
+static void do_aliases(struct redaction *r, enum kind kind, struct dcm_aliases *l)
 {
 	struct dcm_alias *v = l->n ? copied(r, l->v, l->n * sizeof(*v)) : NULL;
 	uint32_t i;
@@ -140,13 +140,13 @@ static void do_aliases(struct redaction *r, enum class class, struct dcm_aliases
 	if (!v)
 		return;
 	for (i = 0; i < l->n; i++) {
-		do_str(r, class, &v[i].network);
+		do_str(r, kind, &v[i].network);
 		do_strs(r, TEXT, &v[i].aliases);
 	}
 	l->v = v;
 }
 
-static void do_volumes(struct redaction *r, enum class class, struct dcm_volumes *l)
+static void do_volumes(struct redaction *r, enum kind kind, struct dcm_volumes *l)
 {
 	struct dcm_volume *v = l->n ? copied(r, l->v, l->n * sizeof(*v)) : NULL;
 	uint32_t i;
@@ -154,10 +154,10 @@ static void do_volumes(struct redaction *r, enum class class, struct dcm_volumes
 	if (!v)
 		return;
 	for (i = 0; i < l->n; i++) {
-		do_str(r, class, &v[i].name);
-		do_str(r, class, &v[i].source);
-		do_str(r, class, &v[i].destination);
-		do_str(r, class, &v[i].driver);
+		do_str(r, kind, &v[i].name);
+		do_str(r, kind, &v[i].source);
+		do_str(r, kind, &v[i].destination);
+		do_str(r, kind, &v[i].driver);
 	}
 	l->v = v;
 }
@@ -169,18 +169,18 @@ static void do_number(const void *field)
 
 static void every_field(struct redaction *r, struct dcm_record *rec)
 {
-#define DO_STR(f, class) do_str(r, class, &rec->f)
-#define DO_STRS(f, class) do_strs(r, class, &rec->f)
-#define DO_MAP(f, class) do_map(r, class, &rec->f)
-#define DO_NETS(f, class) do_networks(r, class, &rec->f)
-#define DO_ALIASES(f, class) do_aliases(r, class, &rec->f)
-#define DO_VOLS(f, class) do_volumes(r, class, &rec->f)
-#define DO_INT(f, class) do_number(&rec->f)
-#define DO_FLOAT(f, class) do_number(&rec->f)
-#define DO_BOOL(f, class) do_number(&rec->f)
+#define DO_STR(f, kind) do_str(r, kind, &rec->f)
+#define DO_STRS(f, kind) do_strs(r, kind, &rec->f)
+#define DO_MAP(f, kind) do_map(r, kind, &rec->f)
+#define DO_NETS(f, kind) do_networks(r, kind, &rec->f)
+#define DO_ALIASES(f, kind) do_aliases(r, kind, &rec->f)
+#define DO_VOLS(f, kind) do_volumes(r, kind, &rec->f)
+#define DO_INT(f, kind) do_number(&rec->f)
+#define DO_FLOAT(f, kind) do_number(&rec->f)
+#define DO_BOOL(f, kind) do_number(&rec->f)
 #define DO(f, tier, type)               \
-	if (class_of(DCM_F_##f) != KEPT) \
-		DO_##type(f, class_of(DCM_F_##f));
+	if (kind_of(DCM_F_##f) != KEPT) \
+		DO_##type(f, kind_of(DCM_F_##f));
 	DCM_FIELDS(DO)
 #undef DO
 }
@@ -214,21 +214,21 @@ static void do_environment(const struct redact_rules *rules, struct redaction *r
 	uint32_t i;
 
 	if (rules->mode == ENV_NONE) {
-		*env = (struct dcm_map){ NULL, 0, false };
+		*env = (struct dcm_map){NULL, 0, false};
 		return;
 	}
 	if (!v)
 		return;
 	for (i = 0; i < env->n; i++) {
-		struct spans found = { NULL, 0, 0, false };
+		struct spans found = {NULL, 0, 0, false};
 		struct dcm_str *value = &v[i].value;
 
 		if (!value->s)
 			continue;
 		if (rules->mode == ENV_NAMES) {
-			*value = (struct dcm_str){ NULL, 0 };
+			*value = (struct dcm_str){NULL, 0};
 		} else if (redact_name(rules, v[i].key.s, v[i].key.len)) {
-			*value = (struct dcm_str){ "********", 8 };
+			*value = (struct dcm_str){"********", 8};
 		} else {
 			cover_secrets(&found, &r->all, *value);
 			cover_urls(&found, *value, true);
@@ -242,10 +242,10 @@ static void do_environment(const struct redact_rules *rules, struct redaction *r
 int redact_record(const struct redact_rules *rules, struct arena *a, struct dcm_record *rec,
 		  struct secrets *found)
 {
-	struct redaction r = { .a = a };
-	struct secrets sure = { NULL, 0, 0 };
+	struct redaction r = {.a = a};
+	struct secrets sure = {NULL, 0, 0};
 
-	*found = (struct secrets){ NULL, 0, 0 };
+	*found = (struct secrets){NULL, 0, 0};
 	if (rules->mode == ENV_FULL)
 		return 0;
 	if (!find(rules, a, &rec->environment_vars, found, &sure) ||
@@ -265,7 +265,7 @@ int redact_record(const struct redact_rules *rules, struct arena *a, struct dcm_
 struct dcm_str redact_text(const struct redact_rules *rules, const struct secrets *s,
 			   struct arena *a, struct dcm_str text)
 {
-	struct spans found = { NULL, 0, 0, false };
+	struct spans found = {NULL, 0, 0, false};
 	struct secret_index x;
 
 	if (rules->mode == ENV_FULL || !text.s)

@@ -25,12 +25,12 @@ struct compose {
 	struct arena *a;
 	struct dcm_str text;
 	struct spans spans;
-	uint32_t *offsets;	   /* of each character, where not all are one byte */
+	uint32_t *offsets; /* of each character, where not all are one byte */
 	size_t chars;
 	yaml_document_t *document;
-	unsigned char *seen;	   /* by node: 1 outside, 2 inside an environment */
-	bool deep;		   /* deeper than is followed */
-	bool failed;		   /* no memory: nothing may be shown */
+	unsigned char *seen; /* by node: 1 outside, 2 inside an environment */
+	bool deep;	     /* deeper than is followed */
+	bool failed;	     /* no memory: nothing may be shown */
 };
 
 enum { DEPTH_MAX = 64 };
@@ -57,7 +57,7 @@ static bool must_go(const struct compose *c, const char *name, size_t len, bool 
  * the shell is none: of "${NAME:-value}" it is the value. */
 static void take(struct compose *c, const char *p, size_t len)
 {
-	struct dcm_str value = { p, (uint32_t)len };
+	struct dcm_str value = {p, (uint32_t)len};
 	const char *s;
 
 	if (len && p[0] == '$' && strspn(p + 1, NAME_CHARS) >= len - 1)
@@ -75,7 +75,7 @@ static void take(struct compose *c, const char *p, size_t len)
 
 static void take_urls(struct compose *c, const char *p, size_t len)
 {
-	if (!secret_add_urls(c->secrets, c->a, (struct dcm_str){ p, (uint32_t)len }))
+	if (!secret_add_urls(c->secrets, c->a, (struct dcm_str){p, (uint32_t)len}))
 		c->failed = true;
 }
 
@@ -116,7 +116,7 @@ static bool is_blank(char c)
 /* The scalar's text, without its anchor, tag, quotes and what blank follows. */
 static struct span place(const struct compose *c, const yaml_node_t *node)
 {
-	struct span s = { offset(c, node->start_mark), offset(c, node->end_mark) };
+	struct span s = {offset(c, node->start_mark), offset(c, node->end_mark)};
 	const char *p = c->text.s;
 	yaml_scalar_style_t style = node->data.scalar.style;
 
@@ -128,7 +128,8 @@ static struct span place(const struct compose *c, const yaml_node_t *node)
 		while (s.from < s.to && is_blank(p[s.from]))
 			s.from++;
 	}
-	if ((style == YAML_SINGLE_QUOTED_SCALAR_STYLE || style == YAML_DOUBLE_QUOTED_SCALAR_STYLE) &&
+	if ((style == YAML_SINGLE_QUOTED_SCALAR_STYLE ||
+	     style == YAML_DOUBLE_QUOTED_SCALAR_STYLE) &&
 	    s.to - s.from >= 2) {
 		s.from++;
 		s.to--;
@@ -350,10 +351,10 @@ static void by_lines(struct compose *c)
 	}
 }
 
-struct dcm_str redact_compose(const struct redact_rules *rules, struct secrets *s,
-			      struct arena *a, struct dcm_str text)
+struct dcm_str redact_compose(const struct redact_rules *rules, struct secrets *s, struct arena *a,
+			      struct dcm_str text)
 {
-	struct compose c = { .rules = rules, .secrets = s, .a = a, .text = text };
+	struct compose c = {.rules = rules, .secrets = s, .a = a, .text = text};
 	struct secret_index x;
 
 	if (rules->mode == ENV_FULL || !text.s)

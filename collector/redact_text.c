@@ -94,7 +94,7 @@ struct dcm_str spans_apply(struct spans *s, struct arena *a, struct dcm_str text
 	memcpy(p, text.s + at, text.len - at);
 done:
 	free(s->v);
-	*s = (struct spans){ NULL, 0, 0, false };
+	*s = (struct spans){NULL, 0, 0, false};
 	return out;
 }
 
@@ -330,7 +330,7 @@ bool secret_add(struct secrets *s, struct arena *a, struct dcm_str value)
 
 bool secret_add_urls(struct secrets *s, struct arena *a, struct dcm_str value)
 {
-	struct spans urls = { NULL, 0, 0, false };
+	struct spans urls = {NULL, 0, 0, false};
 	bool ok;
 	size_t i;
 

@@ -6,9 +6,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char password[] = "PASSWORD", key[] = "KEY";
-	char *words[] = { password, key };
-	struct redact_rules rules = { ENV_REDACT, words, 2 };
-	struct arena a = { .max = 4 << 20 };
+	char *words[] = {password, key};
+	struct redact_rules rules = {ENV_REDACT, words, 2};
+	struct arena a = {.max = 4 << 20};
 	struct secrets found;
 	struct decoded d;
 	char err[DECODE_ERR] = "";

@@ -13,7 +13,7 @@ static bool one(const struct decoded *d, void *arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct arena a = { .max = 4 << 20 };
+	struct arena a = {.max = 4 << 20};
 	unsigned n = 0, bad = 0;
 	char err[DECODE_ERR] = "";
 

@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct arena a = { .max = 16 << 20 };
+	struct arena a = {.max = 16 << 20};
 	struct dcm_strs lines;
 	uint32_t max;
 

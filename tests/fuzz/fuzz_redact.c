@@ -40,10 +40,10 @@ static size_t read_variables(struct arena *a, const char *s, size_t len, struct 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char password[] = "PASSWORD", key[] = "KEY";
-	char *words[] = { password, key };
-	struct redact_rules rules = { ENV_REDACT, words, 2 };
-	struct arena a = { NULL, 0, 0 };
-	struct dcm_record r = { .pids = 0 };
+	char *words[] = {password, key};
+	struct redact_rules rules = {ENV_REDACT, words, 2};
+	struct arena a = {NULL, 0, 0};
+	struct dcm_record r = {.pids = 0};
 	struct dcm_str text, out;
 	struct secrets found;
 	size_t used;

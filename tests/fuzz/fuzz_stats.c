@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t first = cut ? (size_t)(cut - data) : size;
 	struct stats_sample before, now;
 	char err[DECODE_ERR] = "";
-	struct dcm_record r = { .pids = 0 };
+	struct dcm_record r = {.pids = 0};
 
 	if (decode_stats((const char *)data, first, &before, err) < 0)
 		check(err[0] && !before.usable);

@@ -44,12 +44,12 @@ static inline struct bytes load(const char *name)
 	return b;
 }
 
-#define assert_text(str, expected)                                   \
-	do {                                                         \
-		struct dcm_str t_ = (str);                           \
-		assert_non_null(t_.s);                               \
-		assert_string_equal(t_.s, expected);                 \
-		assert_int_equal(t_.len, strlen(t_.s));              \
+#define assert_text(str, expected)                      \
+	do {                                            \
+		struct dcm_str t_ = (str);              \
+		assert_non_null(t_.s);                  \
+		assert_string_equal(t_.s, expected);    \
+		assert_int_equal(t_.len, strlen(t_.s)); \
 	} while (0)
 #define assert_null_text(str) assert_null((str).s)
 
@@ -64,14 +64,14 @@ static inline void assert_list_(struct dcm_strs l, size_t n, const char *const *
 			fail_msg("%s:%d: item %zu is \"%s\", expected \"%s\"", file, line, i,
 				 l.v[i].s, expected[i]);
 }
-#define LIST(...) ((const char *const[]){ __VA_ARGS__ })
-#define assert_list(l, ...)                                                                   \
+#define LIST(...) ((const char *const[]){__VA_ARGS__})
+#define assert_list(l, ...)                                                                      \
 	assert_list_(l, sizeof(LIST(__VA_ARGS__)) / sizeof(char *), LIST(__VA_ARGS__), __FILE__, \
 		     __LINE__)
-#define assert_empty(l)                      \
-	do {                                 \
-		assert_true((l).known);      \
-		assert_int_equal((l).n, 0);  \
+#define assert_empty(l)                     \
+	do {                                \
+		assert_true((l).known);     \
+		assert_int_equal((l).n, 0); \
 	} while (0)
 
 /* The value of a key; fails where the key is absent. */
@@ -82,7 +82,7 @@ static inline struct dcm_str value_of(struct dcm_map m, const char *key)
 		if (strcmp(m.v[i].key.s, key) == 0)
 			return m.v[i].value;
 	fail_msg("no key %s", key);
-	return (struct dcm_str){ NULL, 0 };
+	return (struct dcm_str){NULL, 0};
 }
 
 #endif

@@ -69,9 +69,9 @@ static void podman(void **state)
 static void networks_and_volumes(void **state)
 {
 	struct engine_event e =
-		event("{\"Type\":\"network\",\"Action\":\"disconnect\",\"Actor\":{\"ID\":\"n\","
-		      "\"Attributes\":{\"container\":\"" ID "\",\"name\":\"front\"}},"
-		      "\"time\":5,\"timeNano\":5000000001}");
+	    event("{\"Type\":\"network\",\"Action\":\"disconnect\",\"Actor\":{\"ID\":\"n\","
+		  "\"Attributes\":{\"container\":\"" ID "\",\"name\":\"front\"}},"
+		  "\"time\":5,\"timeNano\":5000000001}");
 
 	(void)state;
 	assert_int_equal(e.kind, EVENT_NETWORK);
@@ -114,13 +114,18 @@ static void odd_events(void **state)
 			 EVENT_OTHER);
 	/* Only a whole id is one. */
 	assert_string_equal(event("{\"Type\":\"container\",\"Actor\":{\"ID\":\"abc\"}}").id, "");
-	assert_string_equal(event("{\"Type\":\"container\",\"Actor\":{\"ID\":\"../" ID "\"}}").id, "");
+	assert_string_equal(event("{\"Type\":\"container\",\"Actor\":{\"ID\":\"../" ID "\"}}").id,
+			    "");
 	assert_string_equal(event("{\"Type\":\"container\",\"Actor\":[],\"Action\":7}").action, "");
 	/* Texts are cut between characters and stay one clean line. */
-	e = event("{\"Type\":\"volume\",\"Action\":\"a\\u0000b\\nc\xff\",\"Actor\":{\"ID\":\"x\"}}");
-	assert_string_equal(e.action, "a\xEF\xBF\xBD" "b c\xEF\xBF\xBD");
-	snprintf(json, sizeof(json), "{\"Type\":\"volume\",\"Action\":\"%0100d\",\"Actor\":{"
-				     "\"ID\":\"%0299d\xc3\xa9\"},\"time\":-5}", 0, 0);
+	e = event(
+	    "{\"Type\":\"volume\",\"Action\":\"a\\u0000b\\nc\xff\",\"Actor\":{\"ID\":\"x\"}}");
+	assert_string_equal(e.action, "a\xEF\xBF\xBD"
+				      "b c\xEF\xBF\xBD");
+	snprintf(json, sizeof(json),
+		 "{\"Type\":\"volume\",\"Action\":\"%0100d\",\"Actor\":{"
+		 "\"ID\":\"%0299d\xc3\xa9\"},\"time\":-5}",
+		 0, 0);
 	e = event(json);
 	assert_int_equal(strlen(e.action), sizeof(e.action) - 1);
 	assert_int_equal(strlen(e.object), sizeof(e.object) - 1);
@@ -164,9 +169,12 @@ static void cutting_a_stream(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(docker),	      cmocka_unit_test(podman),
-		cmocka_unit_test(networks_and_volumes), cmocka_unit_test(old_and_new_engines),
-		cmocka_unit_test(odd_events),	      cmocka_unit_test(cutting_a_stream),
+	    cmocka_unit_test(docker),
+	    cmocka_unit_test(podman),
+	    cmocka_unit_test(networks_and_volumes),
+	    cmocka_unit_test(old_and_new_engines),
+	    cmocka_unit_test(odd_events),
+	    cmocka_unit_test(cutting_a_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -417,16 +417,16 @@ static void large_documents(void **state)
 	char *json = malloc(room), err[DECODE_ERR];
 
 	(void)state;
-	n = (size_t)sprintf(json, "{\"Id\":\"" ID "\",\"Config\":{\"Hostname\":\"x");
+	n = (size_t)snprintf(json, room, "{\"Id\":\"" ID "\",\"Config\":{\"Hostname\":\"x");
 	for (i = 0; i < 700000; i++)
-		n += (size_t)sprintf(json + n, "\xc3\xa9");
-	n += (size_t)sprintf(json + n, "\",\"Env\":[\"Z=1\"");
+		n += (size_t)snprintf(json + n, room - n, "\xc3\xa9");
+	n += (size_t)snprintf(json + n, room - n, "\",\"Env\":[\"Z=1\"");
 	for (i = 0; i < 10000; i++)
-		n += (size_t)sprintf(json + n, ",\"V%zu=%zu\"", i % 5000, i);
-	n += (size_t)sprintf(json + n, "],\"Labels\":{\"l\":\"\"");
+		n += (size_t)snprintf(json + n, room - n, ",\"V%zu=%zu\"", i % 5000, i);
+	n += (size_t)snprintf(json + n, room - n, "],\"Labels\":{\"l\":\"\"");
 	for (i = 0; i < 10000; i++)
-		n += (size_t)sprintf(json + n, ",\"label.%zu\":\"%zu\"", i, i);
-	n += (size_t)sprintf(json + n, "}}}");
+		n += (size_t)snprintf(json + n, room - n, ",\"label.%zu\":\"%zu\"", i, i);
+	n += (size_t)snprintf(json + n, room - n, "}}}");
 	assert_true(n < room);
 	assert_int_equal(inspect_text(json, n, err), 0);
 	assert_true(d.truncated);

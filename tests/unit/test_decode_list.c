@@ -35,10 +35,10 @@ static unsigned list(struct seen *s, const char *name)
 
 static void check_docker(size_t i, const struct decoded *d)
 {
-	static const char *const names[] = { "paused",	"badstart", "created",	 "done",
-					     "hostnet", "plain",    "shop-web-1" };
-	static const char *const states[] = { "paused",	 "created", "created", "exited",
-					      "running", "running", "running" };
+	static const char *const names[] = {"paused",  "badstart", "created",	"done",
+					    "hostnet", "plain",	   "shop-web-1"};
+	static const char *const states[] = {"paused",	"created", "created", "exited",
+					     "running", "running", "running"};
 	const struct dcm_record *r = &d->rec;
 
 	assert_text(r->name, names[i]);
@@ -74,7 +74,7 @@ static void check_docker(size_t i, const struct decoded *d)
 
 static void docker(void **state)
 {
-	struct seen s = { .check = check_docker };
+	struct seen s = {.check = check_docker};
 
 	(void)state;
 	assert_int_equal(list(&s, "docker-20.10-list.json"), 0);
@@ -94,7 +94,7 @@ static void check_podman(size_t i, const struct decoded *d)
 
 static void podman(void **state)
 {
-	struct seen s = { .check = check_podman };
+	struct seen s = {.check = check_podman};
 
 	(void)state;
 	assert_int_equal(list(&s, "podman-4.3-list.json"), 0);
@@ -145,7 +145,7 @@ static void check_newest(size_t i, const struct decoded *d)
 
 static void newest_and_odd_items(void **state)
 {
-	struct seen s = { .check = check_newest };
+	struct seen s = {.check = check_newest};
 
 	(void)state;
 	assert_int_equal(list(&s, "handmade-1.52-list.json"), 5);
@@ -154,7 +154,7 @@ static void newest_and_odd_items(void **state)
 
 static void may_be_stopped(void **state)
 {
-	struct seen s = { .stop_after = 2 };
+	struct seen s = {.stop_after = 2};
 
 	(void)state;
 	list(&s, "docker-20.10-list.json");
@@ -163,7 +163,7 @@ static void may_be_stopped(void **state)
 
 static int list_text(const char *text, size_t len, char *err)
 {
-	struct seen s = { .n = 0 };
+	struct seen s = {.n = 0};
 
 	err[0] = 0;
 	return decode_list(text, len, &arena, see, &s, NULL, err);
@@ -172,8 +172,9 @@ static int list_text(const char *text, size_t len, char *err)
 static void damaged_lists(void **state)
 {
 	static const char *const bad[] = {
-		"",    "null", "{}",   "[",    "[{}",	   "[{},", "[{},]", "[{} {}]", "[{}:{}]",
-		"[}]", "[,]",  "[\"]", "[{]}", "[{}", "{\"message\":\"x\"}",
+	    "",	    "null",  "{}",	"[",	   "[{}",
+	    "[{},", "[{},]", "[{} {}]", "[{}:{}]", "[}]",
+	    "[,]",  "[\"]",  "[{]}",	"[{}",	   "{\"message\":\"x\"}",
 	};
 	char err[DECODE_ERR];
 	size_t i;
@@ -217,9 +218,12 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(docker),	      cmocka_unit_test(podman),
-		cmocka_unit_test(newest_and_odd_items), cmocka_unit_test(may_be_stopped),
-		cmocka_unit_test(damaged_lists),      cmocka_unit_test(every_cut_is_an_error),
+	    cmocka_unit_test(docker),
+	    cmocka_unit_test(podman),
+	    cmocka_unit_test(newest_and_odd_items),
+	    cmocka_unit_test(may_be_stopped),
+	    cmocka_unit_test(damaged_lists),
+	    cmocka_unit_test(every_cut_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

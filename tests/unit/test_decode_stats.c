@@ -20,7 +20,8 @@ static struct stats_sample file_sample(const char *name)
 	return s;
 }
 
-static struct dcm_record record_of(const struct stats_sample *before, const struct stats_sample *now)
+static struct dcm_record record_of(const struct stats_sample *before,
+				   const struct stats_sample *now)
 {
 	struct dcm_record r;
 
@@ -74,7 +75,7 @@ static void two_samples_in_one(void **state)
 	assert_true(s.precpu_system > 0);
 	assert_true(s.precpu_total <= s.cpu_total);
 	assert_true(fabs(r.cpu_percent - (double)(s.cpu_total - s.precpu_total) /
-						 (double)(s.cpu_system - s.precpu_system) * 200) <
+					     (double)(s.cpu_system - s.precpu_system) * 200) <
 		    1e-9);
 }
 
@@ -105,10 +106,13 @@ static void podman(void **state)
 
 static void not_running(void **state)
 {
-	static const char *const none[] = { "", "\n", "{}", "{\"read\":\"x\"}",
-					    "{\"read\":\"2024-01-01T00:00:00Z\"}",
-					    "{\"read\":\"0001-01-01T00:00:00Z\","
-					    "\"memory_stats\":{\"usage\":5,\"limit\":9}}" };
+	static const char *const none[] = {"",
+					   "\n",
+					   "{}",
+					   "{\"read\":\"x\"}",
+					   "{\"read\":\"2024-01-01T00:00:00Z\"}",
+					   "{\"read\":\"0001-01-01T00:00:00Z\","
+					   "\"memory_stats\":{\"usage\":5,\"limit\":9}}"};
 	struct stats_sample s = file_sample("docker-20.10-stats-done.json");
 	struct stats_sample before = file_sample("docker-20.10-stats-web.json");
 	struct dcm_record r = record_of(&before, &s);
@@ -147,7 +151,7 @@ static double cpu(uint64_t total0, uint64_t system0, uint64_t total1, uint64_t s
 
 static void cpu_percent(void **state)
 {
-	struct stats_sample now = sample(1500, 20000), stopped = { .usable = false };
+	struct stats_sample now = sample(1500, 20000), stopped = {.usable = false};
 	struct dcm_record r;
 
 	(void)state;
@@ -158,7 +162,8 @@ static void cpu_percent(void **state)
 	assert_true(isnan(cpu(1000, 10000, 1500, 9000)));
 	/* Counters near the end of uint64 lose nothing. */
 	assert_true(fabs(cpu(18446744073709550000u, 18446744073709540000u, 18446744073709551000u,
-			     18446744073709550000u) - 40.0) < 1e-9);
+			     18446744073709550000u) -
+			 40.0) < 1e-9);
 	/* A sample of when it did not run is none to count from. */
 	r = record_of(&stopped, &now);
 	assert_true(isnan(r.cpu_percent));
@@ -167,8 +172,8 @@ static void cpu_percent(void **state)
 static void online_cpus_of_old_engines(void **state)
 {
 	struct stats_sample s = text_sample(
-		"{" READ "\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":1,\"percpu_usage\":[1,0,0]},"
-		"\"system_cpu_usage\":5,\"online_cpus\":0}}");
+	    "{" READ "\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":1,\"percpu_usage\":[1,0,0]},"
+	    "\"system_cpu_usage\":5,\"online_cpus\":0}}");
 
 	(void)state;
 	assert_int_equal(s.online_cpus, 3);
@@ -179,8 +184,10 @@ static int64_t memory(const char *stats)
 	char json[400];
 	struct stats_sample s;
 
-	snprintf(json, sizeof(json), "{" READ "\"memory_stats\":{\"usage\":1000,\"limit\":4000,"
-				     "\"stats\":{%s}}}", stats);
+	snprintf(json, sizeof(json),
+		 "{" READ "\"memory_stats\":{\"usage\":1000,\"limit\":4000,"
+		 "\"stats\":{%s}}}",
+		 stats);
 	s = text_sample(json);
 	assert_true(s.usable);
 	return record_of(NULL, &s).memory_usage;
@@ -208,11 +215,11 @@ static void memory_without_cache(void **state)
 static void block_io(void **state)
 {
 	struct stats_sample s = text_sample(
-		"{" READ "\"memory_stats\":{\"usage\":1},\"pids_stats\":{\"current\":7,"
-		"\"limit\":18446744073709551615},\"blkio_stats\":{\"io_service_bytes_recursive\":["
-		"{\"major\":8,\"minor\":0,\"op\":\"Read\",\"value\":100},{\"op\":\"read\",\"value\":5},"
-		"{\"op\":\"Write\",\"value\":7},{\"op\":\"Sync\",\"value\":9},"
-		"{\"op\":\"Total\",\"value\":11},null,{\"op\":\"\",\"value\":1}]}}");
+	    "{" READ "\"memory_stats\":{\"usage\":1},\"pids_stats\":{\"current\":7,"
+	    "\"limit\":18446744073709551615},\"blkio_stats\":{\"io_service_bytes_recursive\":["
+	    "{\"major\":8,\"minor\":0,\"op\":\"Read\",\"value\":100},{\"op\":\"read\",\"value\":5},"
+	    "{\"op\":\"Write\",\"value\":7},{\"op\":\"Sync\",\"value\":9},"
+	    "{\"op\":\"Total\",\"value\":11},null,{\"op\":\"\",\"value\":1}]}}");
 
 	(void)state;
 	assert_int_equal(s.block_read, 105);
@@ -252,16 +259,16 @@ static void malformed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_shot),
-		cmocka_unit_test(two_samples_in_one),
-		cmocka_unit_test(without_a_network),
-		cmocka_unit_test(podman),
-		cmocka_unit_test(not_running),
-		cmocka_unit_test(cpu_percent),
-		cmocka_unit_test(online_cpus_of_old_engines),
-		cmocka_unit_test(memory_without_cache),
-		cmocka_unit_test(block_io),
-		cmocka_unit_test(malformed),
+	    cmocka_unit_test(one_shot),
+	    cmocka_unit_test(two_samples_in_one),
+	    cmocka_unit_test(without_a_network),
+	    cmocka_unit_test(podman),
+	    cmocka_unit_test(not_running),
+	    cmocka_unit_test(cpu_percent),
+	    cmocka_unit_test(online_cpus_of_old_engines),
+	    cmocka_unit_test(memory_without_cache),
+	    cmocka_unit_test(block_io),
+	    cmocka_unit_test(malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

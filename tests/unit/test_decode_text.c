@@ -26,7 +26,7 @@ static void clean_text(void **state)
 		    "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
 	assert_text(UTF8("a\0b"), "a" FFFD "b");
 	assert_text(UTF8("\x80"), FFFD);
-	assert_text(UTF8("\xc0\xaf"), FFFD FFFD);	     /* overlong */
+	assert_text(UTF8("\xc0\xaf"), FFFD FFFD); /* overlong */
 	assert_text(UTF8("\xe0\x80\x80"), FFFD FFFD FFFD);
 	assert_text(UTF8("\xed\xa0\x80"), FFFD FFFD FFFD); /* a surrogate */
 	assert_text(UTF8("\xf4\x90\x80\x80"), FFFD FFFD FFFD FFFD);
@@ -39,9 +39,9 @@ static void clean_text(void **state)
 /* Every sequence of up to three bytes: clean in, the same out; always valid. */
 static void every_sequence(void **state)
 {
-	static const unsigned char bytes[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0,
-					       0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef,
-					       0xf0, 0xf1, 0xf4, 0xf5, 0xff };
+	static const unsigned char bytes[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f,
+					      0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1,
+					      0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff};
 	size_t n = sizeof(bytes), i, j, k, l;
 
 	(void)state;
@@ -49,8 +49,8 @@ static void every_sequence(void **state)
 		for (j = 0; j < n; j++)
 			for (k = 0; k < n; k++)
 				for (l = 0; l < n; l += 3) {
-					char s[4] = { (char)bytes[i], (char)bytes[j],
-						      (char)bytes[k], (char)bytes[l] };
+					char s[4] = {(char)bytes[i], (char)bytes[j], (char)bytes[k],
+						     (char)bytes[l]};
 					struct dcm_str out = utf8(s, 4);
 
 					assert_int_equal(text_valid(out.s, out.len), out.len);
@@ -81,26 +81,26 @@ static void cutting(void **state)
 
 static double when(const char *s)
 {
-	return decode_time((struct dcm_str){ s, (uint32_t)strlen(s) });
+	return decode_time((struct dcm_str){s, (uint32_t)strlen(s)});
 }
 
 static void times(void **state)
 {
 	static const char *const bad[] = {
-		"",
-		"2024",
-		"2024-05-01",
-		"2024-05-01T12:00:00",
-		"2024-05-01T12:00:00Zx",
-		"2024-05-01T12:00:00.Z",
-		"2024-13-01T12:00:00Z",
-		"2024-02-30T12:00:00Z",
-		"2023-02-29T12:00:00Z",
-		"2024-05-01T24:00:00Z",
-		"2024-05-01T12:00:00+2",
-		"2024-05-01T12:00:00+02",
-		"2024-05-01T12:00:00+02:60",
-		"-024-05-01T12:00:00Z",
+	    "",
+	    "2024",
+	    "2024-05-01",
+	    "2024-05-01T12:00:00",
+	    "2024-05-01T12:00:00Zx",
+	    "2024-05-01T12:00:00.Z",
+	    "2024-13-01T12:00:00Z",
+	    "2024-02-30T12:00:00Z",
+	    "2023-02-29T12:00:00Z",
+	    "2024-05-01T24:00:00Z",
+	    "2024-05-01T12:00:00+2",
+	    "2024-05-01T12:00:00+02",
+	    "2024-05-01T12:00:00+02:60",
+	    "-024-05-01T12:00:00Z",
 	};
 	char text[TEXT_TIME];
 	int64_t t;
@@ -118,7 +118,7 @@ static void times(void **state)
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		if (!isnan(when(bad[i])))
 			fail_msg("%s: taken as a time", bad[i]);
-	assert_true(isnan(decode_time((struct dcm_str){ NULL, 0 })));
+	assert_true(isnan(decode_time((struct dcm_str){NULL, 0})));
 	/* And back. */
 	for (t = -62135596800; t < 253402300799; t += 86400 * 13 + 3607) {
 		text_time(t, text);
@@ -147,8 +147,7 @@ static struct engine_about about(const char *version, const char *info)
 
 static void engines(void **state)
 {
-	struct engine_about a =
-		about("docker-20.10-version.json", "docker-20.10-info.json");
+	struct engine_about a = about("docker-20.10-version.json", "docker-20.10-info.json");
 
 	(void)state;
 	assert_string_equal(a.version, "20.10.24+dfsg1");
@@ -215,8 +214,8 @@ static void errors(void **state)
 static void frame(char **at, int stream, const char *s)
 {
 	size_t n = strlen(s);
-	char head[8] = { (char)stream, 0, 0, 0, (char)(n >> 24), (char)(n >> 16), (char)(n >> 8),
-			 (char)n };
+	char head[8] = {(char)stream,	0,	0, 0, (char)(n >> 24), (char)(n >> 16),
+			(char)(n >> 8), (char)n};
 
 	memcpy(*at, head, 8);
 	memcpy(*at + 8, s, n);
@@ -299,11 +298,16 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(clean_text),	 cmocka_unit_test(every_sequence),
-		cmocka_unit_test(cutting),	 cmocka_unit_test(times),
-		cmocka_unit_test(engines),	 cmocka_unit_test(engines_that_say_nothing),
-		cmocka_unit_test(errors),	 cmocka_unit_test(log_frames),
-		cmocka_unit_test(log_of_a_terminal), cmocka_unit_test(hostile_logs),
+	    cmocka_unit_test(clean_text),
+	    cmocka_unit_test(every_sequence),
+	    cmocka_unit_test(cutting),
+	    cmocka_unit_test(times),
+	    cmocka_unit_test(engines),
+	    cmocka_unit_test(engines_that_say_nothing),
+	    cmocka_unit_test(errors),
+	    cmocka_unit_test(log_frames),
+	    cmocka_unit_test(log_of_a_terminal),
+	    cmocka_unit_test(hostile_logs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

@@ -3,18 +3,18 @@
 #include "decode_help.h"
 
 static char password[] = "PASSWORD", secret[] = "SECRET", token[] = "TOKEN", key[] = "KEY";
-static char *words[] = { password, secret, token, key };
+static char *words[] = {password, secret, token, key};
 static struct arena arena;
 static struct secrets secrets;
 
 static struct redact_rules rules_of(enum environment_mode mode)
 {
-	return (struct redact_rules){ mode, words, sizeof(words) / sizeof(*words) };
+	return (struct redact_rules){mode, words, sizeof(words) / sizeof(*words)};
 }
 
 static struct dcm_str str(const char *s)
 {
-	return (struct dcm_str){ s, s ? (uint32_t)strlen(s) : 0 };
+	return (struct dcm_str){s, s ? (uint32_t)strlen(s) : 0};
 }
 
 /* A record with the given variables, all else null. */
@@ -32,7 +32,7 @@ static struct dcm_record record(const char *const *env, size_t n)
 		if (eq)
 			v[i].value = str(eq + 1);
 	}
-	r.environment_vars = (struct dcm_map){ v, (uint32_t)n, true };
+	r.environment_vars = (struct dcm_map){v, (uint32_t)n, true};
 	return r;
 }
 #define RECORD(...) record(LIST(__VA_ARGS__), sizeof(LIST(__VA_ARGS__)) / sizeof(char *))
@@ -68,25 +68,25 @@ static void urls(void **state)
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
-		{ "redis://:pw@h", "redis://:********@h" },
-		{ "a://u:p@h,b://v:q@i/x", "a://u:********@h,b://v:********@i/x" },
-		{ "x postgres+ssl://u:p@ss:w@h/d y", "x postgres+ssl://u:********@h/d y" },
-		{ "amqp://u:p/a?s#s@h:1/v", "amqp://u:********@h:1/v" },
-		{ "http://h:4873/@scope/pkg", NULL },
-		{ "http://[::1]:80/a@b", NULL },
-		{ "http://h/p?m=a@b", NULL },
-		{ "http://user@host/", NULL },
-		{ "http://user:@host/", NULL },
-		{ "://u:p@h", NULL },
-		{ "http://", NULL },
-		{ "mailto:a@b", NULL },
+		{"redis://:pw@h", "redis://:********@h"},
+		{"a://u:p@h,b://v:q@i/x", "a://u:********@h,b://v:********@i/x"},
+		{"x postgres+ssl://u:p@ss:w@h/d y", "x postgres+ssl://u:********@h/d y"},
+		{"amqp://u:p/a?s#s@h:1/v", "amqp://u:********@h:1/v"},
+		{"http://h:4873/@scope/pkg", NULL},
+		{"http://[::1]:80/a@b", NULL},
+		{"http://h/p?m=a@b", NULL},
+		{"http://user@host/", NULL},
+		{"http://user:@host/", NULL},
+		{"://u:p@h", NULL},
+		{"http://", NULL},
+		{"mailto:a@b", NULL},
 	};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct redact_rules rules = rules_of(ENV_REDACT);
-		struct secrets none = { NULL, 0, 0 };
+		struct secrets none = {NULL, 0, 0};
 		char var[200];
 		struct dcm_record r;
 
@@ -109,23 +109,23 @@ static struct dcm_record everywhere(const char *s)
 	static struct dcm_alias alias;
 	static struct dcm_volume volume;
 	struct dcm_record r = RECORD("MY_SECRET=hush-hush", "PLAIN=harmless");
-	struct dcm_strs list = { &one, 1, true };
+	struct dcm_strs list = {&one, 1, true};
 
 	one = str(s);
-	pairs = (struct dcm_pair){ one, one };
-	network = (struct dcm_network){ one, one, one, one, one };
-	alias = (struct dcm_alias){ one, list };
-	volume = (struct dcm_volume){ one, one, one, one, one };
+	pairs = (struct dcm_pair){one, one};
+	network = (struct dcm_network){one, one, one, one, one};
+	alias = (struct dcm_alias){one, list};
+	volume = (struct dcm_volume){one, one, one, one, one};
 	r.container_id = r.name = r.status = r.image_id = r.created = r.started = one;
 	r.image = r.compose_project = r.compose_service = r.ip_address = one;
 	r.command = r.entrypoint = r.error = r.working_dir = r.hostname = r.user = one;
 	r.compose_config_files = r.compose_working_dir = r.compose_file_content = one;
 	r.ports = r.depends_on = r.bind_mounts = r.links = r.log_tail = list;
 	r.compose_stack_containers = list;
-	r.labels = r.volume_drivers = (struct dcm_map){ &pairs, 1, true };
-	r.networks = (struct dcm_networks){ &network, 1, true };
-	r.network_aliases = (struct dcm_aliases){ &alias, 1, true };
-	r.volumes = (struct dcm_volumes){ &volume, 1, true };
+	r.labels = r.volume_drivers = (struct dcm_map){&pairs, 1, true};
+	r.networks = (struct dcm_networks){&network, 1, true};
+	r.network_aliases = (struct dcm_aliases){&alias, 1, true};
+	r.volumes = (struct dcm_volumes){&volume, 1, true};
 	return r;
 }
 
@@ -280,10 +280,10 @@ static void hostile_variables(void **state)
 
 	(void)state;
 	for (i = 0; i < N; i++) {
-		int n = sprintf(env[i], "K_KEY%zu=", i);
+		int n = snprintf(env[i], sizeof(*env), "K_KEY%zu=", i);
 
 		memset(env[i] + n, 'a', LEN);
-		sprintf(env[i] + n + LEN - 8, "%08zu", i);
+		snprintf(env[i] + n + LEN - 8, 9, "%08zu", i);
 		list[i] = env[i];
 	}
 	memset(text, 'a', 300000);
@@ -436,11 +436,12 @@ static void compose_anchors(void **state)
 			    "environment: [A_KEY=********]\nx: ******** two\n");
 	/* A circle ends; so does a tower of aliases. */
 	assert_non_null(compose(ENV_REDACT, "a: &a\n  b: *a\n"));
-	n = sprintf(tower, "a0: &a0 [K_KEY=hunter22]\n");
+	n = snprintf(tower, sizeof(tower), "a0: &a0 [K_KEY=hunter22]\n");
 	for (i = 1; i < 40; i++)
-		n += sprintf(tower + n, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1,
-			     i - 1, i - 1);
-	sprintf(tower + n, "environment: [*a39]\n");
+		n += snprintf(tower + n, sizeof(tower) - (size_t)n,
+			      "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1,
+			      i - 1);
+	snprintf(tower + n, sizeof(tower) - (size_t)n, "environment: [*a39]\n");
 	assert_null(strstr(compose(ENV_REDACT, tower), "hunter22"));
 }
 
