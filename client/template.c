@@ -88,7 +88,7 @@ bool template_compile(struct template *t, const char *format, const struct rows 
 
 void template_row(const struct template *t, struct dcm_text *out, const void *row)
 {
-	size_t i;
+	size_t i, start = out->len;
 
 	for (i = 0; i < t->n; i++) {
 		const struct template_part *p = &t->parts[i];
@@ -98,7 +98,9 @@ void template_row(const struct template *t, struct dcm_text *out, const void *ro
 		else
 			text_add(out, t->literals.s + p->at, p->len);
 	}
-	text_putc(out, '\n');
+	/* One line a row: a format that ends its line by itself gets no second end. */
+	if (out->len == start || out->s[out->len - 1] != '\n')
+		text_putc(out, '\n');
 }
 
 void template_free(struct template *t)

@@ -90,6 +90,7 @@ static void formats(void **state)
 	assert_string_equal(formatted("<{text}{count}{share}{maybe}{list}>", &empty), "<>\n");
 	assert_string_equal(formatted("\\{{sure}\\} \\\\ \\q }", &f), "{true} \\ \\q }\n");
 	assert_string_equal(formatted("{count}{count}", &f), "20482048\n");
+	assert_string_equal(formatted("{count}\\n", &f), "2048\n");
 }
 
 static void formats_that_are_wrong(void **state)
