@@ -224,6 +224,7 @@ void life_begin(struct container *c)
 	if (chance >= 97) {
 		c->status = CREATED;
 		c->started = 0;
+		c->health = HEALTH_NONE; /* before the first start none is known */
 	} else if (chance >= 88) {
 		c->status = EXITED;
 		c->finished = c->started + 60 * SECOND;
