@@ -145,6 +145,9 @@ static void get_field(struct facts *f, const struct terms *t, enum dcm_tier tier
 		if (mp_str(m, &s))
 			add(f, t, TERM_PROJECT, s);
 	} else {
+		/* A name where none belongs: a search looks at it all the same. */
+		if (mp_key_is(key, "name") || mp_key_is(key, "image"))
+			f->wide = true;
 		mp_skip(m);
 	}
 }
