@@ -1,0 +1,400 @@
+/* test_collector.c - the collector process against a fake engine. */
+#include "collector_help.h"
+
+static void put(size_t i, const char *name, const char *status)
+{
+	fleet[i] = (struct member){.present = true, .name = name, .status = status};
+}
+
+static void start_online(void)
+{
+	start();
+	UNTIL(state_now() == DCM_ONLINE);
+}
+
+static void test_first_list(void **state)
+{
+	uint64_t rung = 0;
+
+	(void)state;
+	put(0, "web", "running");
+	put(1, "job", "exited");
+	start_online();
+	assert_true(status_is("web", "running"));
+	assert_string_equal(rec.image.s, "img");
+	assert_true(status_is("job", "exited"));
+	assert_true(verified("job", DCM_STATS) > 0); /* known to be null */
+	assert_int_equal(rec.memory_usage, DCM_UNKNOWN);
+	assert_int_equal(asked.lists, 1);
+	assert_int_equal(asked.inspects, 2);
+	assert_int_equal(row.containers, 2);
+	assert_int_equal(row.running, 1);
+	assert_int_equal(row.cpus, 2);
+	assert_int_equal(row.engine_version.len, 3);
+	assert_int_equal(read(bell, &rung, sizeof(rung)), sizeof(rung));
+	UNTIL(cycles == 1);
+	assert_int_equal(stop(), 0);
+}
+
+static void test_events(void **state)
+{
+	int before;
+
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	put(1, "new", "created");
+	event("create", 1);
+	UNTIL(status_is("new", "created"));
+	fleet[1].status = "running";
+	before = asked.inspects;
+	for (int i = 0; i < 10; i++) /* a burst is one update */
+		event(i & 1 ? "start" : "update", 1);
+	UNTIL(status_is("new", "running"));
+	run_for(60);
+	assert_true(asked.inspects - before <= 2);
+	fleet[1].name = "other";
+	event("rename", 1);
+	UNTIL(shown("other"));
+	assert_false(shown("new"));
+	before = asked.inspects;
+	fleet[1].present = false;
+	event("destroy", 1);
+	UNTIL(!shown("other"));
+	assert_int_equal(asked.inspects, before); /* at once, nothing asked */
+	assert_int_equal(asked.lists, 1);
+	assert_true(shown("web"));
+}
+
+/* An inspect that began before the container went must not bring it back. */
+static void test_late_inspect(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	put(1, "ghost", "running");
+	fleet[1].inspect = HELD;
+	event("create", 1);
+	UNTIL(fleet[1].held);
+	event("destroy", 1);
+	event("die", 1); /* events come in any order */
+	run_for(50);
+	inspect_reply(fleet[1].held, 1);
+	fleet[1].inspect = WELL;
+	run_for(100);
+	assert_false(shown("ghost"));
+	assert_int_equal(asked.inspects, 2);
+}
+
+/* Nor must a list that was asked for before. */
+static void test_late_list(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	put(0, "web", "running");
+	put(1, "ghost", "running");
+	start_online();
+	hold_lists = true;
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(held_list);
+	event("destroy", 1);
+	UNTIL(!shown("ghost"));
+	put(2, "young", "running"); /* came after the list was asked for */
+	event("create", 2);
+	UNTIL(shown("young"));
+	fleet[2].present = false;
+	list_reply(held_list);
+	fleet[2].present = true;
+	UNTIL(answer_to(token));
+	assert_false(shown("ghost"));
+	assert_true(shown("young"));
+}
+
+static void test_missing_is_removed(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	fleet[0].inspect = MISSING;
+	event("die", 0);
+	UNTIL(!shown("web"));
+	assert_int_equal(state_now(), DCM_ONLINE);
+}
+
+/* One that hangs is shown with what the list says, and holds up no other. */
+static void test_hanging_inspect(void **state)
+{
+	(void)state;
+	cache.request_timeout = 1;
+	put(0, "stuck", "running");
+	fleet[0].inspect = HANGS;
+	put(1, "web", "running");
+	start();
+	UNTIL(shown("web"));
+	assert_false(shown("stuck"));
+	UNTIL(status_is("stuck", "running"));
+	assert_true(verified("stuck", DCM_STATUS) > 0);
+	assert_true(verified("stuck", DCM_CONFIG) == 0); /* its age is null */
+	assert_null(rec.started.s);
+	UNTIL(state_now() == DCM_DEGRADED);
+	assert_non_null(strstr(row_error, "inspect of a"));
+	fleet[0].inspect = WELL;
+	UNTIL(shown("stuck") && rec.started.s);
+	UNTIL(state_now() == DCM_ONLINE);
+	assert_true(verified("stuck", DCM_CONFIG) > 0);
+}
+
+static void test_refresh(void **state)
+{
+	uint64_t a, b, d;
+	int lists;
+
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	lists = asked.lists;
+	hold_lists = true;
+	a = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(held_list);
+	b = ask(CONTROL_REFRESH, 0, 0);
+	d = ask(CONTROL_REFRESH, 0, 0);
+	run_for(50);
+	put(1, "quiet", "running"); /* no event tells of it */
+	hold_lists = false;
+	list_reply(held_list);
+	UNTIL(answer_to(a) && answer_to(b) && answer_to(d));
+	assert_int_equal(answer_to(d)->rc, DCM_OK);
+	assert_int_equal(asked.lists - lists, 2); /* b and d share one */
+	assert_true(shown("quiet"));
+	assert_int_equal(rec.memory_usage, 4000);
+	UNTIL(state_now() == DCM_ONLINE && row.refreshes == 3);
+}
+
+static void test_offline_and_back(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	put(0, "web", "running");
+	put(1, "gone", "running");
+	start_online();
+	fake_down(&sim);
+	events = NULL;
+	UNTIL(state_now() == DCM_OFFLINE);
+	assert_non_null(strstr(row_error, "connection refused"));
+	assert_true(shown("gone")); /* what was known stays */
+	assert_int_equal(row.cpus, 2);
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token));
+	assert_int_equal(answer_to(token)->rc, DCM_EHOST);
+	assert_non_null(strstr(answer_to(token)->error, "connection refused"));
+	UNTIL(failed_cycles >= 2);
+	fleet[1].present = false;
+	fleet[0].status = "paused";
+	fake_listen(&sim);
+	token = ask(CONTROL_REFRESH, 0, 0); /* need not wait for the backoff */
+	UNTIL(answer_to(token));
+	UNTIL(answer_to(token)->rc != DCM_OK || state_now() == DCM_ONLINE);
+	UNTIL(state_now() == DCM_ONLINE);
+	assert_true(status_is("web", "paused"));
+	assert_false(shown("gone"));
+}
+
+/* The stream ends, the engine lives: subscribed anew, from before the last event. */
+static void test_stream_lost(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	event("update", 0);
+	run_for(50);
+	fleet[0].status = "exited"; /* while nobody listens */
+	fake_hang_up(events);
+	UNTIL(asked.subscriptions == 2);
+	assert_true(atof(asked.since) <= 1767225600 - 1.9);
+	UNTIL(status_is("web", "exited"));
+	assert_int_equal(state_now(), DCM_ONLINE);
+	fake_hang_up(events);
+	UNTIL(state_now() == DCM_DEGRADED); /* it ends each time */
+	assert_non_null(strstr(row_error, "event stream"));
+}
+
+/* Killed, and started again on what it left behind. */
+static void test_reattach(void **state)
+{
+	double cached_at;
+
+	(void)state;
+	put(0, "web", "running");
+	put(1, "gone", "running");
+	start_online();
+	assert_true(shown("web"));
+	cached_at = rec.cached_at;
+	kill(collector, SIGKILL);
+	stop();
+	fleet[1].present = false;
+	put(2, "new", "running");
+	start();
+	assert_true(shown("gone")); /* nothing is lost meanwhile */
+	UNTIL(state_now() == DCM_ONLINE);
+	UNTIL(!shown("gone"));
+	assert_true(shown("new"));
+	assert_true(shown("web"));
+	assert_true(rec.cached_at == cached_at);
+	assert_int_equal(row.containers, 2);
+}
+
+static void test_secrets(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	assert_true(shown("web"));
+	assert_string_equal(rec.command.s, "run --with=********");
+	token = ask(CONTROL_LOGS, 0, 5);
+	UNTIL(answer_to(token));
+	assert_int_equal(answer_to(token)->rc, DCM_OK);
+	assert_true(shown("web"));
+	assert_int_equal(rec.log_tail.n, 2);
+	assert_string_equal(rec.log_tail.v[1].s, "use ******** now");
+	assert_true(anywhere("hello"));
+	assert_false(anywhere(SECRET));
+	token = ask(CONTROL_LOGS, 9, 5);
+	UNTIL(answer_to(token));
+	assert_int_equal(answer_to(token)->rc, DCM_ENOTFOUND);
+}
+
+static void test_forget(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	fleet[0].inspect = HELD;
+	token = ask(CONTROL_FORGET, 0, 0);
+	UNTIL(answer_to(token));
+	assert_int_equal(answer_to(token)->rc, DCM_OK);
+	assert_false(shown("web"));
+	UNTIL(fleet[0].held);
+	inspect_reply(fleet[0].held, 0);
+	UNTIL(shown("web"));
+}
+
+static bool stack_is(const char *name, const char *all)
+{
+	char text[256] = "";
+
+	if (!shown(name) || !rec.compose_stack_containers.known)
+		return false;
+	for (uint32_t i = 0; i < rec.compose_stack_containers.n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ",
+			 rec.compose_stack_containers.v[i].s);
+	return !strcmp(text, all);
+}
+
+static void test_stacks(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	put(1, "db", "running");
+	put(2, "alone", "running");
+	fleet[0].project = fleet[1].project = "shop";
+	start_online();
+	UNTIL(stack_is("web", "db "));
+	assert_true(stack_is("db", "web "));
+	assert_true(stack_is("alone", ""));
+	put(3, "cache", "running");
+	fleet[3].project = "shop";
+	event("create", 3);
+	UNTIL(stack_is("web", "cache db "));
+	assert_true(stack_is("cache", "db web "));
+	fleet[1].name = "sql";
+	event("rename", 1);
+	UNTIL(stack_is("web", "cache sql "));
+	event("destroy", 3);
+	UNTIL(stack_is("web", "sql "));
+	assert_true(stack_is("sql", "web "));
+}
+
+static void test_stats(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	UNTIL(shown("web") && rec.memory_usage == 4000);
+	assert_true(isnan(rec.cpu_percent)); /* of one sample nothing is known */
+	UNTIL(shown("web") && !isnan(rec.cpu_percent)); /* the second comes by itself */
+	assert_true(rec.cpu_percent == 50);
+	assert_true(rec.memory_percent == 40);
+	assert_int_equal(asked.stats, 2);
+	fleet[0].status = "exited";
+	event("die", 0);
+	UNTIL(shown("web") && rec.memory_usage == DCM_UNKNOWN);
+	assert_true(isnan(rec.cpu_percent));
+	UNTIL(state_now() == DCM_ONLINE && row.running == 0);
+	fleet[0].status = "running";
+	fleet[0].started = "2026-01-01T00:09:00Z";
+	fleet[0].cpu = 0;
+	event("start", 0);
+	UNTIL(shown("web") && rec.memory_usage == 4000);
+	assert_true(isnan(rec.cpu_percent)); /* the sample of its former life is not used */
+	UNTIL(shown("web") && rec.cpu_percent == 50);
+	UNTIL(state_now() == DCM_ONLINE && row.cpu_percent == 50 && row.memory_usage == 4000);
+}
+
+static void test_no_stats(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	host.stats = false;
+	put(0, "web", "running");
+	start_online();
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token));
+	assert_int_equal(asked.stats, 0);
+	assert_true(verified("web", DCM_STATS) == 0);
+}
+
+static void test_ssh_is_not_built_in(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	host.at = (struct endpoint){.kind = ENDPOINT_SSH, .hostname = (char[]){"far"}};
+	start();
+	UNTIL(state_now() == DCM_OFFLINE);
+	assert_non_null(strstr(row_error, "ssh is not built"));
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token));
+	assert_int_equal(answer_to(token)->rc, DCM_EHOST);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, each_setup, each_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_first_list),
+		T(test_events),
+		T(test_late_inspect),
+		T(test_late_list),
+		T(test_missing_is_removed),
+		T(test_hanging_inspect),
+		T(test_refresh),
+		T(test_offline_and_back),
+		T(test_stream_lost),
+		T(test_reattach),
+		T(test_secrets),
+		T(test_forget),
+		T(test_stacks),
+		T(test_stats),
+		T(test_no_stats),
+		T(test_ssh_is_not_built_in),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
