@@ -244,9 +244,8 @@ static void malformed(void **state)
 	while (b.p[b.len - 1] != '}')
 		b.len--;
 	for (i = 1; i < b.len; i++) {
-		char *exact = malloc(i);
+		char *exact = exact_copy(b.p, i);
 
-		memcpy(exact, b.p, i);
 		err[0] = 0;
 		assert_int_equal(decode_stats(exact, i, &s, err), -1);
 		assert_non_null(strstr(err, "stats"));

@@ -7,10 +7,9 @@ static struct arena arena;
 
 static struct dcm_str utf8(const char *s, size_t len)
 {
-	char *exact = malloc(len + 1);
+	char *exact = exact_copy(s, len);
 	struct dcm_str out;
 
-	memcpy(exact, s, len);
 	out = decode_utf8(&arena, exact, len);
 	free(exact);
 	return out;
@@ -224,10 +223,9 @@ static void frame(char **at, int stream, const char *s)
 
 static struct dcm_strs logs(const char *data, size_t len, bool tty, uint32_t max)
 {
-	char *exact = malloc(len + 1);
+	char *exact = exact_copy(data, len);
 	struct dcm_strs out;
 
-	memcpy(exact, data, len);
 	arena_free(&arena);
 	assert_int_equal(decode_logs(exact, len, tty, max, &arena, &out), 0);
 	free(exact);
