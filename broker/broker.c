@@ -28,18 +28,18 @@ enum {
 	STEP_US = 5000,	       /* of following, between two turns of the loop */
 	STEP_GAP_US = 25000,   /* at least, between two looks at all rings */
 	OPEN_AGAIN_US = 50000, /* while the directory is not there */
-	HOSTS_AGAIN_MS = 250,
 };
 
 struct broker {
 	const struct child_env *env;
 	struct event_base *base;
-	struct event *bell, *control, *term, *second, *step, *hosts, *opening;
+	struct event *bell, *control, *term, *second, *step, *opening;
 	struct follow *follow;
 	struct requests *requests;
 	struct serve *serve;
 	struct cleanup cleanup;
-	uint64_t stepped_us;
+	uint64_t stepped_us, began_us;
+	bool indexed; /* all that was there at the start: said once */
 	char why[256]; /* the instance cannot be opened: said once */
 };
 
@@ -50,6 +50,18 @@ static struct timeval after_us(uint64_t us)
 
 /* ---- following ------------------------------------------------------------ */
 
+static void say_indexed(struct broker *b)
+{
+	const struct index *ix = follow_index(b->follow);
+
+	if (b->indexed)
+		return;
+	b->indexed = true;
+	log_event(LOG_LEVEL_INFO, "broker_indexed", NULL, LF_INT("containers", ix->docs),
+		  LF_INT("bytes", (int64_t)index_memory(ix)),
+		  LF_NUM("seconds", (double)(serve_now_us() - b->began_us) / 1e6));
+}
+
 static void step(struct broker *b)
 {
 	struct timeval now = {0, 0};
@@ -57,6 +69,8 @@ static void step(struct broker *b)
 
 	if (follow_step(b->follow, STEP_US, &changed))
 		event_add(b->step, &now);
+	else
+		say_indexed(b);
 	b->stepped_us = serve_now_us();
 	if (changed)
 		serve_changed(b->serve);
@@ -87,15 +101,6 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
 		step(b);
 	else
 		event_add(b->step, &tv);
-}
-
-static void on_hosts(evutil_socket_t fd, short what, void *arg)
-{
-	struct broker *b = arg;
-
-	(void)fd;
-	(void)what;
-	follow_hosts(b->follow);
 }
 
 /* ---- the supervisor ------------------------------------------------------- */
@@ -133,6 +138,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (!evtimer_pending(b->step, NULL))
 		step(b); /* should a bell have been missed */
+	follow_hosts(b->follow);
 	serve_tick(b->serve);
 	requests_tick(b->requests);
 	cleanup_tick(&b->cleanup);
@@ -151,7 +157,7 @@ static void on_term(evutil_socket_t fd, short what, void *arg)
 
 static bool start_serving(struct broker *b)
 {
-	struct timeval often = {0, HOSTS_AGAIN_MS * 1000}, now = {0, 0};
+	struct timeval now = {0, 0};
 
 	b->requests = requests_new(b->base, b->env->control);
 	if (!b->requests)
@@ -161,7 +167,6 @@ static bool start_serving(struct broker *b)
 		return false;
 	cleanup_init(&b->cleanup, b->env, follow_handle(b->follow), b->requests);
 	event_add(b->bell, NULL);
-	event_add(b->hosts, &often);
 	event_add(b->step, &now);
 	tell(b, CONTROL_READY);
 	log_msg(LOG_LEVEL_INFO, "broker_ready", NULL, "answers at %s/%s/broker.sock",
@@ -199,17 +204,16 @@ static bool make_events(struct broker *b)
 	b->term = evsignal_new(b->base, SIGTERM, on_term, b);
 	b->second = event_new(b->base, -1, EV_PERSIST, on_second, b);
 	b->step = evtimer_new(b->base, on_step, b);
-	b->hosts = event_new(b->base, -1, EV_PERSIST, on_hosts, b);
 	b->opening = evtimer_new(b->base, on_open, b);
-	return b->bell && b->control && b->term && b->second && b->step && b->hosts && b->opening &&
+	return b->bell && b->control && b->term && b->second && b->step && b->opening &&
 	       event_add(b->control, NULL) == 0 && event_add(b->term, NULL) == 0 &&
 	       event_add(b->second, &second) == 0 && event_add(b->opening, &now) == 0;
 }
 
 static void clear(struct broker *b)
 {
-	struct event **all[] = {&b->bell, &b->control, &b->term, &b->second,
-				&b->step, &b->hosts, &b->opening};
+	struct event **all[] = {&b->bell, &b->control, &b->term,
+				&b->second, &b->step, &b->opening};
 
 	serve_free(&b->serve);
 	requests_free(&b->requests);
@@ -223,7 +227,7 @@ static void clear(struct broker *b)
 
 int broker_run(const struct child_env *env)
 {
-	struct broker b = {.env = env, .base = event_base_new()};
+	struct broker b = {.env = env, .base = event_base_new(), .began_us = serve_now_us()};
 	int rc = 0;
 
 	signal(SIGPIPE, SIG_IGN);

@@ -132,7 +132,7 @@ static bool make_room(struct serve *s, const struct conn *but)
 			worst = c;
 	if (!worst)
 		return false;
-	log_msg(LOG_LEVEL_WARN, "client_dropped", NULL,
+	log_msg(LOG_LEVEL_DEBUG, "client_dropped", NULL,
 		"clients have not read %zu bytes of replies: the slowest one was closed",
 		s->stats.unread);
 	s->stats.dropped++;

@@ -14,7 +14,6 @@ struct conn_job {
 	struct job *job; /* NULL: free */
 	struct conn *conn;
 	uint32_t id;
-	enum protocol_op op;
 };
 struct conn {
 	TAILQ_ENTRY(conn) in_all, in_line;
@@ -30,6 +29,12 @@ struct conn {
 	uint64_t read_at;    /* when the client last read something of what waits for it */
 	struct evbuffer_cb_entry *counting;
 };
+struct serve_stats {
+	uint64_t accepted, refused, dropped, malformed; /* connections, ever */
+	uint64_t queries, behind; /* answered by rc DCM_EBROKER */
+	uint32_t conns, subscribers;
+	size_t unread; /* bytes of replies */
+};
 struct serve {
 	struct event_base *base;
 	const struct child_env *env;
@@ -38,8 +43,8 @@ struct serve {
 	struct event *accepting, *resuming, *working, *noticing;
 	TAILQ_HEAD(conns, conn) all, line;
 	uint32_t conns_max, doomed;
-	uint64_t noticed_us;
-	struct serve_stats stats;
+	uint64_t noticed_us, told_us;
+	struct serve_stats stats, told; /* now, and when the log was last told */
 	struct protocol_request request; /* of whom is served now; points into body */
 	uint8_t body[PROTOCOL_REQUEST_MAX];
 };

@@ -155,15 +155,16 @@ static void get_field(struct facts *f, const struct terms *t, enum dcm_tier tier
 void facts_of(struct facts *out, const struct terms *terms, enum dcm_tier tier,
 	      const uint8_t *data, uint32_t len)
 {
-	struct mp m = mp_of(data, len);
 	struct dcm_str key;
 	uint32_t pairs;
+	struct mp m;
 
 	out->n = out->text_len = 0;
 	out->name = (struct dcm_str){NULL, 0};
 	out->wide = out->has_text = false;
 	if (!data)
 		return;
+	m = mp_of(data, len);
 	if (!mp_map(&m, &pairs)) {
 		out->wide = true;
 		return;

@@ -160,7 +160,7 @@ static void reply_action(struct conn *c, const struct protocol_request *q)
 	if (out) {
 		spec.hosts = out;
 		spec.n = list_hosts(q, &hosts, out);
-		*j = (struct conn_job){.conn = c, .id = q->id, .op = q->op};
+		*j = (struct conn_job){.conn = c, .id = q->id};
 		j->job = requests_start(c->s->requests, &spec, job_over, j);
 	}
 	dcm_hosts_free(&hosts);

@@ -179,6 +179,24 @@ void serve_changed(struct serve *s)
 		event_add(s->noticing, &tv);
 }
 
+/* Clients can make much of this: one line a minute at most. */
+static void tell_log(struct serve *s, uint64_t now)
+{
+	const struct serve_stats *a = &s->told, *b = &s->stats;
+
+	if (now - s->told_us < LOG_GAP_S * 1000000ull ||
+	    (a->refused == b->refused && a->dropped == b->dropped && a->malformed == b->malformed))
+		return;
+	log_event(LOG_LEVEL_WARN, "clients_bad", NULL,
+		  LF_INT("refused", (int64_t)(b->refused - a->refused)),
+		  LF_INT("dropped", (int64_t)(b->dropped - a->dropped)),
+		  LF_INT("malformed", (int64_t)(b->malformed - a->malformed)),
+		  LF_INT("connections", b->conns), LF_INT("queries", (int64_t)b->queries),
+		  LF_INT("behind", (int64_t)b->behind));
+	s->told = *b;
+	s->told_us = now;
+}
+
 void serve_tick(struct serve *s)
 {
 	uint64_t now = serve_now_us(), limit = STALL_S * 1000000ull;
@@ -190,11 +208,12 @@ void serve_tick(struct serve *s)
 
 		if (c->doomed || (!half && !unread))
 			continue;
-		log_msg(LOG_LEVEL_INFO, "client_dropped", NULL, "%s for %d s",
+		log_msg(LOG_LEVEL_DEBUG, "client_dropped", NULL, "%s for %d s",
 			half ? "half a request stood there" : "a reply was not read", STALL_S);
 		s->stats.dropped++;
 		conn_doom(c);
 	}
+	tell_log(s, now);
 }
 
 /* ---- the whole ------------------------------------------------------------ */
@@ -260,9 +279,4 @@ void serve_free(struct serve **p)
 	if (s->noticing)
 		event_free(s->noticing);
 	free(s);
-}
-
-const struct serve_stats *serve_stats(const struct serve *s)
-{
-	return &s->stats;
 }

@@ -24,25 +24,20 @@ enum {
 	STALL_S = 10,		   /* half a message, or an unread reply */
 	SLICE_US = 5000,
 	NOTICE_GAP_US = 5000,
+	LOG_GAP_S = 60,
 };
 
 struct serve;
 /* Monotonic microseconds. */
 uint64_t serve_now_us(void);
-struct serve_stats {
-	uint64_t accepted, refused, dropped, malformed, queries, behind;
-	uint32_t conns, subscribers;
-	size_t unread;
-};
-
 /* `follow` and `requests` outlive it.  NULL: no memory, or the listener is bad. */
 struct serve *serve_new(struct event_base *base, const struct child_env *env, struct follow *f,
 			struct requests *r);
 void serve_free(struct serve **s);
 /* Something changed in the memory: subscribers get a notice. */
 void serve_changed(struct serve *s);
-/* Each second: drops who stalls. */
+/* Each second: drops who stalls; now and then, a line in the log on those who were
+ * refused, dropped or not understood. */
 void serve_tick(struct serve *s);
-const struct serve_stats *serve_stats(const struct serve *s);
 
 #endif

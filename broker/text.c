@@ -128,10 +128,13 @@ static const char *find(const char *p, const char *end, const char *needle, size
 void texts_search(const struct text_arena *t, const char *needle, size_t n,
 		 void (*hit)(void *arg, uint32_t owner), void *arg)
 {
-	const char *end = t->bytes + t->len, *p = t->bytes;
+	const char *p = t->bytes, *end;
 	uint32_t i = 0;
 
-	while (p && (p = find(p, end, needle, n))) {
+	if (!p)
+		return;
+	end = p + t->len;
+	while ((p = find(p, end, needle, n))) {
 		size_t at = (size_t)(p - t->bytes);
 
 		while (text_end(t, i) <= at)

@@ -139,7 +139,8 @@ static inline void random_query(struct random_query *x, enum dcm_query_kind kind
 			 rnd(6) ? "" : "/");
 		break;
 	case DCM_Q_STATUS:
-		snprintf(x->text, sizeof(x->text), "%s", rnd(2) ? "running" : rnd(4) ? "exited" : "unheard");
+		snprintf(x->text, sizeof(x->text), "%s",
+			 rnd(2) ? "running" : rnd(4) ? "exited" : "unheard");
 		break;
 	case DCM_Q_HEALTH:
 		snprintf(x->text, sizeof(x->text), "%s", rnd(2) ? "" : "healthy");
