@@ -64,6 +64,8 @@ static int sum_up(const struct dcm_outcome *o, uint32_t n, char *why, size_t roo
 	}
 	if (!failed)
 		snprintf(why, room, "%s", "");
+	else if (failed == 1 && strncmp(first->error, "host ", 5) == 0)
+		snprintf(why, room, "%s", first->error); /* the supervisor's names it */
 	else if (failed == 1)
 		snprintf(why, room, "%s: %s", first->host, first->error);
 	else
