@@ -47,7 +47,7 @@ struct dcm_entry {
 	_Atomic uint32_t reserved;
 	_Atomic uint64_t id[4];	       /* binary id, bytes in order */
 	_Atomic uint64_t name;	       /* reference to a blob: the name's bytes */
-	_Atomic uint64_t brief;	       /* status:8 | health:8 | 0:16 | cpu_percent float:32 (high) */
+	_Atomic uint64_t brief;	       /* cpu_percent as float:32 | 0:16 | health:8 | status:8 */
 	_Atomic uint64_t memory_usage; /* bytes; UINT64_MAX: not measured */
 	/* second cache line */
 	_Atomic uint64_t ref[DCM_TIER_SLOTS];
@@ -150,7 +150,8 @@ static inline uint64_t dcm_fold(uint64_t a, uint64_t b)
 }
 static inline uint64_t dcm_hash_id(const uint64_t seed[4], const uint64_t id[4])
 {
-	return dcm_fold(id[0] ^ seed[0], id[1] ^ seed[1]) ^ dcm_fold(id[2] ^ seed[2], id[3] ^ seed[3]);
+	return dcm_fold(id[0] ^ seed[0], id[1] ^ seed[1]) ^
+	       dcm_fold(id[2] ^ seed[2], id[3] ^ seed[3]);
 }
 /* The first bucket to look at is the low bits of a hash, the tag its high half. */
 static inline uint64_t dcm_bucket(uint64_t hash, uint32_t entry)

@@ -44,8 +44,8 @@ void names_directory(char *buf, uid_t uid, const char *instance)
 
 void names_shard(char *buf, uid_t uid, const char *instance, const char *host, uint32_t generation)
 {
-	snprintf(buf, DCM_OBJECT_NAME_MAX, "/dcm-%u-%s-:host:%s:%" PRIu32, (unsigned)uid, instance, host,
-		 generation);
+	snprintf(buf, DCM_OBJECT_NAME_MAX, "/dcm-%u-%s-:host:%s:%" PRIu32, (unsigned)uid, instance,
+		 host, generation);
 }
 
 /* A number as we write it: no sign, no leading zero.  Returns what follows it. */

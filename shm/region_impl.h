@@ -98,16 +98,16 @@ struct region_space {
 	uint64_t nonempty[2];			    /* bits: classes that have one */
 	uint64_t top;				    /* all beyond was never used */
 	uint64_t free_units;
-	uint64_t fresh;				    /* freed since the last merge */
-	struct region_waiting *ring;		    /* quarantine, oldest first */
+	uint64_t fresh;		     /* freed since the last merge */
+	struct region_waiting *ring; /* quarantine, oldest first */
 	uint32_t head, waiting, room;
-	uint64_t quarantined;			    /* units */
+	uint64_t quarantined; /* units */
 };
 
 struct region_table {
 	_Atomic uint64_t *slot; /* the descriptor in the header */
 	bool by_name;
-	uint32_t used;		/* buckets that are not empty: live ones and tombstones */
+	uint32_t used; /* buckets that are not empty: live ones and tombstones */
 };
 
 struct region {
@@ -127,8 +127,8 @@ struct region {
 	uint32_t shadowed; /* entries whose name leads to a newer one */
 	bool changed;	   /* since the last publish */
 
-	uint32_t sparse;	/* beats that found most of the region free, in a row */
-	uint8_t *old_base;	/* the generation that this one replaced, until unlinked */
+	uint32_t sparse;   /* beats that found most of the region free, in a row */
+	uint8_t *old_base; /* the generation that this one replaced, until unlinked */
 	char old_object[DCM_OBJECT_NAME_MAX];
 
 	uint64_t full, renewals, repaired;
@@ -136,7 +136,12 @@ struct region {
 };
 
 /* Sets the sentence; returns -code. */
-int region_fail(struct region *r, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int region_fail(struct region *r, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A batch is out: whoever waits is woken. */
+void region_wake(struct dcm_header *h);
+/* A region is out: its readers are told which generation to look for. */
+void region_retire(struct dcm_header *h, uint32_t successor);
 uint64_t region_now(void); /* CLOCK_MONOTONIC, ns */
 double region_wall(void);  /* CLOCK_REALTIME, s */
 
@@ -144,7 +149,7 @@ double region_wall(void);  /* CLOCK_REALTIME, s */
 uint32_t space_round(uint64_t bytes); /* units of the size class that holds `bytes` */
 /* Offset in units, or 0 with -ENOSPC's sentence set. */
 uint32_t space_alloc(struct region *r, uint32_t units);
-void space_free(struct region *r, uint32_t off, uint32_t units); /* nobody may know of it */
+void space_free(struct region *r, uint32_t off, uint32_t units);   /* nobody may know of it */
 void space_retire(struct region *r, uint32_t off, uint32_t units); /* readers may */
 void space_reclaim(struct region *r);
 uint64_t space_live(const struct region *r); /* bytes */
@@ -192,11 +197,13 @@ void entry_give(struct region *r, uint32_t index);
 int chunk_make(struct region *r, unsigned k);
 
 /* region_write_table.c */
-int table_make(struct region *r, struct region_table *t, unsigned log2); /* an empty one; no quarantine */
+/* An empty one in place of what the descriptor says, which is not given back. */
+int table_make(struct region *r, struct region_table *t, unsigned log2);
 int table_reserve(struct region *r, struct region_table *t); /* for one more key */
 int table_rebuild(struct region *r, struct region_table *t);
 bool table_sound(struct region *r, struct region_table *t);
-uint64_t table_extent(const struct region_table *t, struct region_extent *out); /* its descriptor */
+/* Where it lies; its descriptor. */
+uint64_t table_extent(const struct region_table *t, struct region_extent *out);
 uint32_t table_find_id(const struct region *r, const uint64_t id[4]); /* entry, or 0 */
 void table_add_id(struct region *r, uint32_t entry);
 void table_drop_id(struct region *r, uint32_t entry);

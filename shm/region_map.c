@@ -30,19 +30,49 @@ uint64_t region_layout_hash(void)
 {
 #define AT(type, member) ((uint32_t)offsetof(struct type, member))
 	const uint32_t v[] = {
-		DCM_UNIT, DCM_PAGE, DCM_ENTRY_SIZE, DCM_TIER_SLOTS, DCM_CHUNKS, DCM_CHUNK0,
-		DCM_CHANGES, DCM_TICKS, DCM_BLOB_HEADER, DCM_BLOB_NAME, sizeof(struct dcm_header),
-		AT(dcm_header, layout_hash), AT(dcm_header, kind), AT(dcm_header, generation),
-		AT(dcm_header, epoch), AT(dcm_header, boot_id), AT(dcm_header, host),
-		AT(dcm_header, changes_offset), AT(dcm_header, seed), AT(dcm_header, data_limit),
-		AT(dcm_header, state), AT(dcm_header, entries), AT(dcm_header, table_id),
-		AT(dcm_header, table_name), AT(dcm_header, heartbeat), AT(dcm_header, sequence),
-		AT(dcm_header, publish), AT(dcm_header, change_head), AT(dcm_header, chunk),
-		AT(dcm_entry, generation), AT(dcm_entry, id), AT(dcm_entry, name),
-		AT(dcm_entry, brief), AT(dcm_entry, memory_usage), AT(dcm_entry, ref),
-		AT(dcm_entry, verified), AT(dcm_blob, seq), AT(dcm_blob, entry),
-		AT(dcm_blob, generation), AT(dcm_blob, tier), AT(dcm_blob, length),
-		AT(dcm_blob, checksum), AT(dcm_blob, written),
+	    DCM_UNIT,
+	    DCM_PAGE,
+	    DCM_ENTRY_SIZE,
+	    DCM_TIER_SLOTS,
+	    DCM_CHUNKS,
+	    DCM_CHUNK0,
+	    DCM_CHANGES,
+	    DCM_TICKS,
+	    DCM_BLOB_HEADER,
+	    DCM_BLOB_NAME,
+	    sizeof(struct dcm_header),
+	    AT(dcm_header, layout_hash),
+	    AT(dcm_header, kind),
+	    AT(dcm_header, generation),
+	    AT(dcm_header, epoch),
+	    AT(dcm_header, boot_id),
+	    AT(dcm_header, host),
+	    AT(dcm_header, changes_offset),
+	    AT(dcm_header, seed),
+	    AT(dcm_header, data_limit),
+	    AT(dcm_header, state),
+	    AT(dcm_header, entries),
+	    AT(dcm_header, table_id),
+	    AT(dcm_header, table_name),
+	    AT(dcm_header, heartbeat),
+	    AT(dcm_header, sequence),
+	    AT(dcm_header, publish),
+	    AT(dcm_header, change_head),
+	    AT(dcm_header, chunk),
+	    AT(dcm_entry, generation),
+	    AT(dcm_entry, id),
+	    AT(dcm_entry, name),
+	    AT(dcm_entry, brief),
+	    AT(dcm_entry, memory_usage),
+	    AT(dcm_entry, ref),
+	    AT(dcm_entry, verified),
+	    AT(dcm_blob, seq),
+	    AT(dcm_blob, entry),
+	    AT(dcm_blob, generation),
+	    AT(dcm_blob, tier),
+	    AT(dcm_blob, length),
+	    AT(dcm_blob, checksum),
+	    AT(dcm_blob, written),
 	};
 #undef AT
 	return XXH3_64bits(v, sizeof(v));
@@ -97,25 +127,31 @@ static int open_trusted(const char *object, uid_t uid, struct stat *st, char *er
 
 	if (fd < 0) {
 		if (errno == ENOENT) {
-			snprintf(err, errlen, "no shared memory %s: dcmd is not running here", object);
+			snprintf(err, errlen, "no shared memory %s: dcmd is not running here",
+				 object);
 			return -DCM_ENOTRUNNING;
 		}
 		if (errno == EACCES || errno == ELOOP) {
-			snprintf(err, errlen,
-				 "cannot read the shared memory %s: %s; join the group that dcmd runs "
-				 "with (its --group), or ask as its user",
-				 object, strerror(errno));
+			snprintf(
+			    err, errlen,
+			    "cannot read the shared memory %s: %s; join the group that dcmd runs "
+			    "with (its --group), or ask as its user",
+			    object, strerror(errno));
 			return -DCM_EACCESS;
 		}
-		snprintf(err, errlen, "cannot open the shared memory %s: %s", object, strerror(errno));
+		snprintf(err, errlen, "cannot open the shared memory %s: %s", object,
+			 strerror(errno));
 		return -DCM_ESYSTEM;
 	}
 	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_uid != uid ||
 	    (st->st_mode & (S_IWGRP | S_IWOTH))) {
 		snprintf(err, errlen,
-			 "the shared memory %s is not trusted: it must be a regular file of user %u that "
-			 "nobody else may write, and is of user %u with mode %o; remove it, then start dcmd",
-			 object, (unsigned)uid, (unsigned)st->st_uid, (unsigned)st->st_mode & 07777);
+			 "the shared memory %s is not trusted: it must be a regular file of user "
+			 "%u that "
+			 "nobody else may write, and is of user %u with mode %o; remove it, then "
+			 "start dcmd",
+			 object, (unsigned)uid, (unsigned)st->st_uid,
+			 (unsigned)st->st_mode & 07777);
 		close(fd);
 		return -DCM_EACCESS;
 	}
@@ -142,7 +178,8 @@ int region_map_open(struct region_map *m, const char *object, uid_t uid, char *e
 	close(fd);
 	if (p == MAP_FAILED) {
 		snprintf(err, errlen,
-			 "cannot map the shared memory %s: %s; it takes 4 GiB of addresses (see ulimit -v)",
+			 "cannot map the shared memory %s: %s; it takes 4 GiB of addresses (see "
+			 "ulimit -v)",
 			 object, strerror(errno));
 		return DCM_ESYSTEM;
 	}
@@ -153,8 +190,10 @@ int region_map_open(struct region_map *m, const char *object, uid_t uid, char *e
 	fault = header_fault(m->h, atomic_load(&m->known));
 	if (!fault)
 		return DCM_OK;
-	snprintf(err, errlen, "the shared memory %s cannot be read: %s; use the programs of one build, "
-		 "or restart dcmd", object, fault);
+	snprintf(err, errlen,
+		 "the shared memory %s cannot be read: %s; use the programs of one build, "
+		 "or restart dcmd",
+		 object, fault);
 	region_map_close(m);
 	return DCM_ELAYOUT;
 }

@@ -12,7 +12,7 @@
 #include "layout.h"
 
 struct region_map {
-	const uint8_t *base;	/* PROT_READ, DCM_MAP_SPAN bytes */
+	const uint8_t *base; /* PROT_READ, DCM_MAP_SPAN bytes */
 	const struct dcm_header *h;
 	uint64_t inode;
 	_Atomic uint64_t known; /* bytes known to lie inside the file; grows */
@@ -31,8 +31,10 @@ uint32_t region_entries(const struct region_map *m);
 void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e);
 
 /* By id or by name.  DCM_OK, DCM_ENOTFOUND, DCM_EBUSY. */
-int region_find_id(const struct region_map *m, const uint8_t id[32], uint32_t *entry, uint32_t *generation);
-int region_find_name(const struct region_map *m, const char *name, size_t len, uint32_t *entry, uint32_t *generation);
+int region_find_id(const struct region_map *m, const uint8_t id[32], uint32_t *entry,
+		   uint32_t *generation);
+int region_find_name(const struct region_map *m, const char *name, size_t len, uint32_t *entry,
+		     uint32_t *generation);
 
 /* A blob in place: loaded and header-checked; the caller parses [data, len) with
  * bounds, then asks region_blob_ok(). */
@@ -53,7 +55,8 @@ int region_blob_copy(const struct region_map *m, const _Atomic uint64_t *slot, u
 		     uint32_t generation, uint32_t tier, void *dst, size_t room, uint32_t *len,
 		     uint64_t *written);
 bool region_entry_ok(const struct dcm_entry *e, uint32_t generation);
-double region_verified(const struct region_map *m, const struct dcm_entry *e, unsigned tier); /* Unix s; 0: never */
+double region_verified(const struct region_map *m, const struct dcm_entry *e,
+		       unsigned tier); /* Unix s; 0: never */
 
 /* XXH3-64 of the sizes and offsets of layout.h, as this build has them. */
 uint64_t region_layout_hash(void);

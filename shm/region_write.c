@@ -70,7 +70,8 @@ static void record_change(struct region *r, uint32_t entry, unsigned tiers, unsi
 	uint64_t head = ld(&r->h->change_head);
 	uint16_t gen = (uint16_t)ld(&entry_of(r, entry)->generation);
 
-	st_64(&ring[head % DCM_CHANGES], (uint64_t)entry << 32 | (uint64_t)gen << 16 | tiers << 8 | kind);
+	st_64(&ring[head % DCM_CHANGES],
+	      (uint64_t)entry << 32 | (uint64_t)gen << 16 | tiers << 8 | kind);
 	st_64_release(&r->h->change_head, head + 1);
 	r->changed = true;
 }
@@ -106,8 +107,8 @@ static uint64_t pack_memory(const struct region_brief *b)
 /* What a put is going to store, all of it written and nothing leading to it. */
 struct draft {
 	uint32_t entry, generation;
-	uint64_t name;			/* reference; 0: as it is */
-	uint64_t ref[DCM_TIER_SLOTS];	/* 0: as it is */
+	uint64_t name;		      /* reference; 0: as it is */
+	uint64_t ref[DCM_TIER_SLOTS]; /* 0: as it is */
 };
 
 static void draft_discard(struct region *r, const struct draft *d)
@@ -131,7 +132,8 @@ static int draft_write(struct region *r, struct draft *d, const struct dcm_str *
 	for (size_t i = 0; i < n; i++) {
 		const struct region_tier *t = &tiers[i];
 
-		if (!t->data || d->ref[t->tier] || blob_equals(r, ld(&e->ref[t->tier]), t->data, t->len))
+		if (!t->data || d->ref[t->tier] ||
+		    blob_equals(r, ld(&e->ref[t->tier]), t->data, t->len))
 			continue;
 		d->ref[t->tier] = blob_write(r, d->entry, d->generation, t->tier, t->data, t->len);
 		if (!d->ref[t->tier]) {
@@ -325,6 +327,20 @@ int region_clear(struct region *r)
 
 /* ---- publish ------------------------------------------------------------------- */
 
+void region_wake(struct dcm_header *h)
+{
+	st_32_release(&h->publish, ld(&h->publish) + 1);
+	/* Waiters are other processes, so not FUTEX_PRIVATE. */
+	syscall(SYS_futex, &h->publish, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void region_retire(struct dcm_header *h, uint32_t successor)
+{
+	st_32(&h->successor, successor);
+	st_32_release(&h->state, DCM_REGION_RETIRED);
+	region_wake(h);
+}
+
 bool region_publish(struct region *r)
 {
 	space_reclaim(r);
@@ -332,9 +348,7 @@ bool region_publish(struct region *r)
 		return false;
 	r->changed = false;
 	st_64(&r->h->bytes_live, space_live(r));
-	st_32_release(&r->h->publish, ld(&r->h->publish) + 1);
-	/* Waiters are other processes, so not FUTEX_PRIVATE. */
-	syscall(SYS_futex, &r->h->publish, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	region_wake(r->h);
 	return true;
 }
 
@@ -391,12 +405,12 @@ bool region_get(struct region *r, const uint8_t id[32], struct region_item *out)
 void region_usage(const struct region *r, struct region_usage *out)
 {
 	*out = (struct region_usage){
-		.held = ld(&r->h->data_limit),
-		.live = space_live(r),
-		.quarantined = r->space.quarantined * DCM_UNIT,
-		.entries = ld(&r->h->live),
-		.full = r->full,
-		.renewals = r->renewals,
-		.repaired = r->repaired,
+	    .held = ld(&r->h->data_limit),
+	    .live = space_live(r),
+	    .quarantined = r->space.quarantined * DCM_UNIT,
+	    .entries = ld(&r->h->live),
+	    .full = r->full,
+	    .renewals = r->renewals,
+	    .repaired = r->repaired,
 	};
 }

@@ -11,23 +11,20 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "region_read.h"
 
 enum {
 	FIRST_SIZE = 64 << 10,
-	FIRST_LOG2 = 7,		/* of the tables' buckets */
-	GENERATIONS_MAX = 64,	/* that are looked at; what is older goes unseen */
-	SQUATTED_MAX = 64,	/* names passed over before giving up */
+	FIRST_LOG2 = 7,	      /* of the tables' buckets */
+	GENERATIONS_MAX = 64, /* that are looked at; what is older goes unseen */
+	SQUATTED_MAX = 64,    /* names passed over before giving up */
 	MODE = 0640,
 	EPOCH_BEFORE = 4 * 366 * 86400, /* times of before the start can be said, too */
 };
@@ -51,10 +48,12 @@ struct region *region_new(const struct region_spec *spec)
 
 static int region_map_object(struct region *r)
 {
-	void *p = mmap(NULL, DCM_MAP_SPAN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, r->fd, 0);
+	void *p =
+	    mmap(NULL, DCM_MAP_SPAN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, r->fd, 0);
 
 	if (p == MAP_FAILED)
-		return region_fail(r, errno, "cannot map %s: %s; it takes 4 GiB of addresses (see ulimit -v)",
+		return region_fail(r, errno,
+				   "cannot map %s: %s; it takes 4 GiB of addresses (see ulimit -v)",
 				   r->object, strerror(errno));
 	r->base = p;
 	r->h = p;
@@ -142,17 +141,19 @@ static int create_object(struct region *r)
 		return region_fail(r, errno, "cannot make the shared memory %s: %s", r->object,
 				   strerror(errno));
 	if (fchown(r->fd, (uid_t)-1, r->spec.gid) < 0)
-		rc = region_fail(r, errno, "cannot give %s to group %u: %s; --group must be one of yours",
+		rc = region_fail(r, errno,
+				 "cannot give %s to group %u: %s; --group must be one of yours",
 				 r->object, (unsigned)r->spec.gid, strerror(errno));
 	else if (fchmod(r->fd, MODE) < 0)
-		rc = region_fail(r, errno, "cannot set the mode of %s: %s", r->object, strerror(errno));
+		rc = region_fail(r, errno, "cannot set the mode of %s: %s", r->object,
+				 strerror(errno));
 	else
 		rc = 0;
 	if (rc == 0) {
 		rc = posix_fallocate(r->fd, 0, FIRST_SIZE);
 		if (rc)
-			rc = region_fail(r, rc, "no room for %s: %s; make room in /dev/shm", r->object,
-					 strerror(rc));
+			rc = region_fail(r, rc, "no room for %s: %s; make room in /dev/shm",
+					 r->object, strerror(rc));
 	}
 	if (rc == 0)
 		rc = region_map_object(r);
@@ -186,15 +187,17 @@ int region_create(struct region *r, uint32_t generation, char *note, size_t note
 		object_name(r, generation + i);
 		rc = create_object(r);
 		if (rc == 0 && i > 0)
-			snprintf(note, notelen,
-				 "%u name(s) before %s belong to another user and were passed over: "
-				 "see who made them in /dev/shm",
-				 i, r->object);
+			snprintf(
+			    note, notelen,
+			    "%u name(s) before %s belong to another user and were passed over: "
+			    "see who made them in /dev/shm",
+			    i, r->object);
 		if (rc != -EEXIST || r->spec.kind == REGION_DIRECTORY)
 			break;
 	}
 	if (rc == -EEXIST)
-		return region_fail(r, EEXIST, "%s exists and is not this user's: remove it from /dev/shm",
+		return region_fail(r, EEXIST,
+				   "%s exists and is not this user's: remove it from /dev/shm",
 				   r->object);
 	if (rc < 0)
 		return rc;
@@ -231,10 +234,10 @@ static const char *identity_fault(const struct region *r)
 	read_boot_id(boot);
 	if (ld(&h->magic) != DCM_MAGIC)
 		return "it was never finished";
-	if (h->canary != DCM_CANARY || h->abi_major != DCM_ABI_MAJOR || h->abi_minor != DCM_ABI_MINOR ||
-	    h->layout_hash != region_layout_hash() || h->header_size != sizeof(*h) ||
-	    h->entry_size != DCM_ENTRY_SIZE || h->change_slots != DCM_CHANGES ||
-	    h->changes_offset != DCM_PAGE)
+	if (h->canary != DCM_CANARY || h->abi_major != DCM_ABI_MAJOR ||
+	    h->abi_minor != DCM_ABI_MINOR || h->layout_hash != region_layout_hash() ||
+	    h->header_size != sizeof(*h) || h->entry_size != DCM_ENTRY_SIZE ||
+	    h->change_slots != DCM_CHANGES || h->changes_offset != DCM_PAGE)
 		return "its layout is of another version";
 	if (memcmp(h->boot_id, boot, sizeof(boot)) != 0)
 		return "it is of another boot";
@@ -260,7 +263,8 @@ static int take_over(struct region *r, uint32_t generation)
 		return region_fail(r, errno, "cannot open %s: %s", r->object, strerror(errno));
 	if (!object_ours(r->fd, &r->spec, &st) || (st.st_mode & 07777) != MODE)
 		rc = region_fail(r, EPERM, "%s has another owner or mode", r->object);
-	else if (st.st_size < FIRST_SIZE || st.st_size > (off_t)DCM_MAP_SPAN || st.st_size % DCM_PAGE != 0)
+	else if (st.st_size < FIRST_SIZE || st.st_size > (off_t)DCM_MAP_SPAN ||
+		 st.st_size % DCM_PAGE != 0)
 		rc = region_fail(r, EUCLEAN, "%s has a wrong size", r->object);
 	else if (st.st_gid != r->spec.gid && fchown(r->fd, (uid_t)-1, r->spec.gid) < 0)
 		rc = region_fail(r, EPERM, "%s cannot be given to its group", r->object);
@@ -271,7 +275,8 @@ static int take_over(struct region *r, uint32_t generation)
 		limit = ld(&r->h->data_limit);
 		if (fault)
 			rc = region_fail(r, EUCLEAN, "%s: %s", r->object, fault);
-		else if (limit > (uint64_t)st.st_size || limit < FIRST_SIZE || limit % DCM_PAGE != 0)
+		else if (limit > (uint64_t)st.st_size || limit < FIRST_SIZE ||
+			 limit % DCM_PAGE != 0)
 			rc = region_fail(r, EUCLEAN, "%s: its limit is not its size", r->object);
 		else
 			rc = region_verify(r);
@@ -298,12 +303,8 @@ static void retire_object(struct region *r, const char *object, uint32_t success
 		h = mmap(NULL, DCM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (h != MAP_FAILED) {
 		if (ld(&h->magic) == DCM_MAGIC && h->layout_hash == region_layout_hash() &&
-		    ld(&h->state) == DCM_REGION_LIVE) {
-			st_32(&h->successor, successor);
-			st_32_release(&h->state, DCM_REGION_RETIRED);
-			st_32_release(&h->publish, ld(&h->publish) + 1);
-			syscall(SYS_futex, &h->publish, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-		}
+		    ld(&h->state) == DCM_REGION_LIVE)
+			region_retire(h, successor);
 		munmap(h, DCM_PAGE);
 	}
 	if (fd >= 0)
@@ -328,13 +329,15 @@ static uint32_t list_generations(const struct region *r, uint32_t out[GENERATION
 	uint32_t n = 0;
 
 	while (d && n < GENERATIONS_MAX && (e = readdir(d)) != NULL) {
-		if (!names_parse(e->d_name, &p) || p.uid != r->spec.uid || strcmp(p.instance, r->instance) != 0)
+		if (!names_parse(e->d_name, &p) || p.uid != r->spec.uid ||
+		    strcmp(p.instance, r->instance) != 0)
 			continue;
-		if (r->spec.kind == REGION_DIRECTORY ? p.kind != NAMES_DIRECTORY
-						     : p.kind != NAMES_SHARD || strcmp(p.host, r->host) != 0)
+		if (r->spec.kind == REGION_DIRECTORY
+			? p.kind != NAMES_DIRECTORY
+			: p.kind != NAMES_SHARD || strcmp(p.host, r->host) != 0)
 			continue;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-		    st.st_uid == r->spec.uid)
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_uid == r->spec.uid)
 			out[n++] = p.generation;
 	}
 	if (d)
@@ -352,7 +355,7 @@ static int attach_or_create(struct region *r, bool *reattached, char *note, size
 
 	for (i = 0; i < n && rc < 0; i++) {
 		rc = take_over(r, found[i]);
-		if (rc == -ENOSPC || rc == -ENOMEM)
+		if (rc < 0 && rc != -EUCLEAN && rc != -EPERM && rc != -EACCES && rc != -ENOENT)
 			return rc; /* nothing is wrong with it: try again later */
 		if (rc < 0) {
 			snprintf(note, notelen, "made anew: %s", r->err);

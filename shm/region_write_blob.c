@@ -95,7 +95,8 @@ struct dcm_str blob_str(const struct region *r, uint64_t ref)
 int chunk_make(struct region *r, unsigned k)
 {
 	uint64_t count = dcm_chunk_entries(k);
-	uint32_t off = k < DCM_CHUNKS ? space_alloc(r, (uint32_t)(count * (DCM_ENTRY_SIZE / DCM_UNIT))) : 0;
+	uint32_t off =
+	    k < DCM_CHUNKS ? space_alloc(r, (uint32_t)(count * (DCM_ENTRY_SIZE / DCM_UNIT))) : 0;
 	struct dcm_entry *e = (struct dcm_entry *)(r->base + (uint64_t)off * DCM_UNIT);
 
 	if (off == 0)

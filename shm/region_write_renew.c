@@ -14,11 +14,8 @@
  */
 #include "region_impl.h"
 
-#include <linux/futex.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -33,14 +30,16 @@ enum {
 
 static uint32_t copy_time(const struct region *to, const struct region *from, uint32_t t)
 {
-	int64_t shift = ((int64_t)from->h->epoch - (int64_t)to->h->epoch) * DCM_TICKS, moved = t + shift;
+	int64_t shift = ((int64_t)from->h->epoch - (int64_t)to->h->epoch) * DCM_TICKS,
+		moved = t + shift;
 
 	if (t == 0 || shift == 0)
 		return t;
 	return moved < 1 ? 1 : moved > UINT32_MAX ? UINT32_MAX : (uint32_t)moved;
 }
 
-static int copy_slot(struct region *to, _Atomic uint64_t *slot, const struct region *from, uint64_t ref)
+static int copy_slot(struct region *to, _Atomic uint64_t *slot, const struct region *from,
+		     uint64_t ref)
 {
 	uint64_t copy = ref ? blob_copy(to, blob_of(from, ref)) : 0;
 
@@ -114,14 +113,6 @@ static void copy_ring(struct region *to, const struct region *from)
 
 /* ---- the exchange ------------------------------------------------------------------ */
 
-static void retire(struct dcm_header *h, uint32_t successor)
-{
-	st_32(&h->successor, successor);
-	st_32_release(&h->state, DCM_REGION_RETIRED);
-	st_32_release(&h->publish, ld(&h->publish) + 1);
-	syscall(SYS_futex, &h->publish, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
 /* r becomes what n is; n's shell takes what r had, but for its mapping. */
 static void exchange(struct region *r, struct region *n)
 {
@@ -165,7 +156,7 @@ int region_renew(struct region *r)
 	st_32(&n->h->incarnation, ld(&r->h->incarnation) - 1); /* the same writer goes on */
 	st_32(&n->h->publish, ld(&r->h->publish));
 	region_go_live(n);
-	retire(r->h, n->generation);
+	region_retire(r->h, n->generation);
 	exchange(r, n);
 	region_close(&n, false);
 	return 0;

@@ -41,7 +41,8 @@ static uint64_t read_reclaimable(const char *dir, const char *prefix)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%63s %llu", key, &v) != 2 || strncmp(key, prefix, strlen(prefix)) != 0)
+		if (sscanf(line, "%63s %llu", key, &v) != 2 ||
+		    strncmp(key, prefix, strlen(prefix)) != 0)
 			continue;
 		if (strcmp(key + strlen(prefix), "inactive_file") == 0 ||
 		    strcmp(key + strlen(prefix), "active_file") == 0)

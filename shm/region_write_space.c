@@ -194,7 +194,7 @@ void space_retire(struct region *r, uint32_t off, uint32_t units)
 		return;
 	}
 	s->ring[(s->head + s->waiting) % s->room] =
-		(struct region_waiting){{off, units}, region_now()};
+	    (struct region_waiting){{off, units}, region_now()};
 	s->waiting++;
 	s->quarantined += units;
 	while (s->quarantined * DCM_UNIT > most)
@@ -234,13 +234,15 @@ static int allocate(struct region *r, uint64_t from, uint64_t to)
 static int grow(struct region *r, uint32_t units)
 {
 	uint64_t held = ld(&r->h->data_limit), least = page_up((r->space.top + units) * DCM_UNIT);
-	uint64_t limit = r->spec.limit && r->spec.limit < DCM_MAP_SPAN ? r->spec.limit : DCM_MAP_SPAN;
+	uint64_t limit =
+	    r->spec.limit && r->spec.limit < DCM_MAP_SPAN ? r->spec.limit : DCM_MAP_SPAN;
 	uint64_t more = held / 8 > GROW_LEAST ? held / 8 : GROW_LEAST, to = page_up(held + more);
 	int rc;
 
 	limit &= ~(uint64_t)(DCM_PAGE - 1);
 	if (least > limit)
-		return region_fail(r, ENOSPC, "%s holds %llu bytes and may not hold more: raise shard_limit",
+		return region_fail(r, ENOSPC,
+				   "%s holds %llu bytes and may not hold more: raise shard_limit",
 				   r->object, (unsigned long long)held);
 	if (to < least)
 		to = least;
@@ -252,9 +254,10 @@ static int grow(struct region *r, uint32_t units)
 		rc = allocate(r, held, to);
 	}
 	if (rc)
-		return region_fail(r, ENOSPC, "%s cannot grow beyond %llu bytes: %s; make room in /dev/shm",
-				   r->object, (unsigned long long)held,
-				   rc == ENOMEM ? "the memory limit of its cgroup is near" : strerror(rc));
+		return region_fail(
+		    r, ENOSPC, "%s cannot grow beyond %llu bytes: %s; make room in /dev/shm",
+		    r->object, (unsigned long long)held,
+		    rc == ENOMEM ? "the memory limit of its cgroup is near" : strerror(rc));
 	st_64_release(&r->h->data_limit, to);
 	return 0;
 }
@@ -335,7 +338,8 @@ void space_rebuild(struct region *r, const struct region_extent *used, size_t n,
 	r->space.top = first;
 	for (size_t i = 0; i < n; i++) {
 		if (used[i].off > r->space.top)
-			push(&r->space, (uint32_t)r->space.top, used[i].off - (uint32_t)r->space.top);
+			push(&r->space, (uint32_t)r->space.top,
+			     used[i].off - (uint32_t)r->space.top);
 		r->space.top = (uint64_t)used[i].off + used[i].units;
 	}
 }

@@ -74,7 +74,8 @@ uint64_t table_extent(const struct region_table *t, struct region_extent *out)
 /* The bucket that leads to `entry` under `hash`, or NULL. */
 static _Atomic uint64_t *bucket_of(const struct probe *p, uint64_t hash, uint32_t entry)
 {
-	for (uint32_t n = 0, i = (uint32_t)hash & p->mask; n <= p->mask; n++, i = (i + 1) & p->mask) {
+	for (uint32_t n = 0, i = (uint32_t)hash & p->mask; n <= p->mask;
+	     n++, i = (i + 1) & p->mask) {
 		uint64_t b = ld(&p->v[i]);
 
 		if (b == 0)
@@ -158,10 +159,11 @@ static bool str_equal(struct dcm_str a, struct dcm_str b)
 
 /* The bucket of this name, whichever entry it leads to.  `entry` is in the
  * middle of a rename, perhaps: what it is called does not count. */
-static _Atomic uint64_t *bucket_of_name(const struct region *r, const struct probe *p, uint64_t hash,
-					struct dcm_str name, uint32_t entry)
+static _Atomic uint64_t *bucket_of_name(const struct region *r, const struct probe *p,
+					uint64_t hash, struct dcm_str name, uint32_t entry)
 {
-	for (uint32_t n = 0, i = (uint32_t)hash & p->mask; n <= p->mask; n++, i = (i + 1) & p->mask) {
+	for (uint32_t n = 0, i = (uint32_t)hash & p->mask; n <= p->mask;
+	     n++, i = (i + 1) & p->mask) {
 		uint64_t b = ld(&p->v[i]);
 
 		if (b == 0)
@@ -288,7 +290,7 @@ static void fill(struct region *r, struct region_table *t, const struct probe *p
 			continue;
 		at = bucket_of_name(r, p, hash_name(r, name), name, i);
 		if (at && ld(&blob_of(r, ld(&entry_of(r, (uint32_t)ld(at))->name))->seq) >
-				  ld(&blob_of(r, ld(&e->name))->seq))
+			      ld(&blob_of(r, ld(&e->name))->seq))
 			r->shadowed++;
 		else
 			add_name(r, p, name, i);
@@ -308,7 +310,8 @@ int table_rebuild(struct region *r, struct region_table *t)
 	off = space_alloc(r, (8u << log2) / DCM_UNIT);
 	if (off == 0)
 		return -ENOSPC;
-	p = (struct probe){(_Atomic uint64_t *)(r->base + (uint64_t)off * DCM_UNIT), (1u << log2) - 1};
+	p = (struct probe){(_Atomic uint64_t *)(r->base + (uint64_t)off * DCM_UNIT),
+			   (1u << log2) - 1};
 	st_zero(p.v, 1u << log2);
 	fill(r, t, &p);
 	table_extent(t, &was);
@@ -344,7 +347,8 @@ bool table_sound(struct region *r, struct region_table *t)
 		t->used += b != 0;
 		if (b == 0 || b == DCM_TOMBSTONE)
 			continue;
-		if ((uint32_t)b == 0 || (uint32_t)b >= entries || !entry_live(entry_of(r, (uint32_t)b)))
+		if ((uint32_t)b == 0 || (uint32_t)b >= entries ||
+		    !entry_live(entry_of(r, (uint32_t)b)))
 			return false;
 		led++;
 	}

@@ -60,8 +60,8 @@ static int check_chunks(struct region *r, struct used_list *l)
 	uint32_t entries = ld(&r->h->entries);
 
 	/* No writer lives to give out half of all sequences. */
-	if (entries < 1 || dcm_chunk_of(entries - 1) >= DCM_CHUNKS || !(r->h->generation_base & 1) ||
-	    ld(&r->h->sequence) >> 63)
+	if (entries < 1 || dcm_chunk_of(entries - 1) >= DCM_CHUNKS ||
+	    !(r->h->generation_base & 1) || ld(&r->h->sequence) >> 63)
 		return region_fail(r, EUCLEAN, "%s: its header is damaged", r->object);
 	for (unsigned k = 0; k < DCM_CHUNKS; k++) {
 		uint64_t off = ld(&r->h->chunk[k]), bytes = dcm_chunk_entries(k) * DCM_ENTRY_SIZE;
@@ -86,7 +86,8 @@ static bool ref_sound(const struct region *r, uint64_t ref, uint32_t entry, uint
 	if (!within(r, DCM_REF_OFFSET(ref), DCM_UNIT))
 		return false;
 	len = ld(&b->length);
-	return len <= DCM_BLOB_MAX && within(r, DCM_REF_OFFSET(ref), (uint64_t)DCM_BLOB_HEADER + len) &&
+	return len <= DCM_BLOB_MAX &&
+	       within(r, DCM_REF_OFFSET(ref), (uint64_t)DCM_BLOB_HEADER + len) &&
 	       ld(&b->seq) != 0 && (uint32_t)ld(&b->seq) == DCM_REF_SEQ(ref) &&
 	       ld(&b->seq) <= ld(&r->h->sequence) && ld(&b->entry) == entry &&
 	       ld(&b->generation) == generation && ld(&b->tier) == tier &&
@@ -170,7 +171,8 @@ static int drop_overlap(struct region *r, struct used_list *l)
 			struct used *last = &l->v[n - 1];
 
 			if (!u->slot && !last->slot)
-				return region_fail(r, EUCLEAN, "%s: its entries overlap", r->object);
+				return region_fail(r, EUCLEAN, "%s: its entries overlap",
+						   r->object);
 			r->repaired++;
 			if (u->slot) {
 				st_64_release(u->slot, 0);
@@ -198,7 +200,8 @@ static bool use_table(const struct region *r, const struct region_table *t, stru
 	if (log2 < 3 || at.units == 0 || !within(r, DCM_TABLE_OFFSET(d), 8ull << log2))
 		return false;
 	for (size_t i = 0; i < l->n; i++)
-		if (at.off < l->v[i].at.off + l->v[i].at.units && l->v[i].at.off < at.off + at.units)
+		if (at.off < l->v[i].at.off + l->v[i].at.units &&
+		    l->v[i].at.off < at.off + at.units)
 			return false;
 	use(l, DCM_TABLE_OFFSET(d), at.units, NULL);
 	return true;

@@ -49,8 +49,8 @@ static void fail(long n, const char *what, const char *why)
 
 /* What the child tells the parent. */
 struct shared {
-	_Atomic int step;	      /* that was begun last */
-	_Atomic uint32_t generation;  /* that was shown last */
+	_Atomic int step;	     /* that was begun last */
+	_Atomic uint32_t generation; /* that was shown last */
 	_Atomic bool opened;
 };
 static struct shared *shared;
@@ -85,7 +85,8 @@ static int tiers_of(int c)
 
 static uint32_t text_of(char *buf, size_t len, int c, int version, int tier)
 {
-	return (uint32_t)snprintf(buf, len, "container %d version %d tier %d ................", c, version, tier);
+	return (uint32_t)snprintf(buf, len, "container %d version %d tier %d ................", c,
+				  version, tier);
 }
 
 /* The whole script, as the model sees it.  Each step changes the model, and the
@@ -94,23 +95,60 @@ enum { STEPS = 17 };
 static void step(struct model *m, int n)
 {
 	switch (n) {
-	case 1: m->c[0] = (struct state){1, 0}; break;
-	case 2: m->c[1] = (struct state){1, 1}; break;
-	case 3: m->c[0].version = 2; break;
-	case 4: m->c[0].name = 7; break;		 /* rename */
-	case 5: m->c[2] = (struct state){1, 1}; break;	 /* takes the name of 1 */
-	case 6: m->c[2].version = 0; break;		 /* which gets it back */
-	case 7: m->self = 1; break;
-	case 8: for (int i = 3; i < 70; i++) m->c[i] = (struct state){1, i + 100}; break; /* a second chunk */
-	case 9: for (int i = 70; i < CONTAINERS; i++) m->c[i] = (struct state){1, i + 100}; break; /* tables */
-	case 10: for (int i = 10; i < 30; i++) m->c[i].version = 0; break;
-	case 11: m->c[5].name = m->c[6].name; break;	 /* two of one name */
-	case 12: m->c[6].name = 999; break;
-	case 13: for (int i = 10; i < 20; i++) m->c[i] = (struct state){3, i + 300}; break; /* entries again */
-	case 14: break;					 /* renewal, see apply() */
-	case 15: for (int i = 40; i < CONTAINERS; i++) m->c[i].version = 0; break;
-	case 16: break;					 /* renewal again: entries are left off */
-	case 17: memset(m->c, 0, sizeof(m->c)); break;	 /* forget */
+	case 1:
+		m->c[0] = (struct state){1, 0};
+		break;
+	case 2:
+		m->c[1] = (struct state){1, 1};
+		break;
+	case 3:
+		m->c[0].version = 2;
+		break;
+	case 4:
+		m->c[0].name = 7;
+		break; /* rename */
+	case 5:
+		m->c[2] = (struct state){1, 1};
+		break; /* takes the name of 1 */
+	case 6:
+		m->c[2].version = 0;
+		break; /* which gets it back */
+	case 7:
+		m->self = 1;
+		break;
+	case 8:
+		for (int i = 3; i < 70; i++)
+			m->c[i] = (struct state){1, i + 100};
+		break; /* a second chunk */
+	case 9:
+		for (int i = 70; i < CONTAINERS; i++)
+			m->c[i] = (struct state){1, i + 100};
+		break; /* tables */
+	case 10:
+		for (int i = 10; i < 30; i++)
+			m->c[i].version = 0;
+		break;
+	case 11:
+		m->c[5].name = m->c[6].name;
+		break; /* two of one name */
+	case 12:
+		m->c[6].name = 999;
+		break;
+	case 13:
+		for (int i = 10; i < 20; i++)
+			m->c[i] = (struct state){3, i + 300};
+		break; /* entries again */
+	case 14:
+		break; /* renewal, see apply() */
+	case 15:
+		for (int i = 40; i < CONTAINERS; i++)
+			m->c[i].version = 0;
+		break;
+	case 16:
+		break; /* renewal again: entries are left off */
+	case 17:
+		memset(m->c, 0, sizeof(m->c));
+		break; /* forget */
 	}
 }
 
@@ -129,14 +167,16 @@ static int bring(struct region *r, int c, const struct state *from, const struct
 		return 0;
 	for (int i = 0; i < tiers_of(c); i++)
 		t[i] = (struct region_tier){(enum dcm_tier)i, text[i],
-					    text_of(text[i], sizeof(text[i]), c, to->version, i), 1.7e9};
+					    text_of(text[i], sizeof(text[i]), c, to->version, i),
+					    1.7e9};
 	return region_put(r, id, &n, &brief, t, (size_t)tiers_of(c));
 }
 
 static int apply(struct region *r, const struct model *from, const struct model *to, int n)
 {
 	char text[96];
-	struct region_tier t = {DCM_STATUS, text, text_of(text, sizeof(text), -1, to->self, 1), NAN};
+	struct region_tier t = {DCM_STATUS, text, text_of(text, sizeof(text), -1, to->self, 1),
+				NAN};
 	int rc = 0;
 
 	if (n == STEPS)
@@ -164,15 +204,16 @@ static struct region_spec spec(void)
 
 /* ---- what a reader sees ------------------------------------------------------------- */
 
-static bool tier_is(const struct region_map *m, const struct dcm_entry *e, uint32_t entry, uint32_t gen,
-		    int c, int version, int tier)
+static bool tier_is(const struct region_map *m, const struct dcm_entry *e, uint32_t entry,
+		    uint32_t gen, int c, int version, int tier)
 {
 	char want[96], have[96];
 	uint32_t len, n = text_of(want, sizeof(want), c, version, tier);
 	uint64_t written;
 
-	return region_blob_copy(m, &e->ref[tier], entry, gen, (uint32_t)tier, have, sizeof(have), &len,
-				&written) == DCM_OK && len == n && memcmp(have, want, n) == 0;
+	return region_blob_copy(m, &e->ref[tier], entry, gen, (uint32_t)tier, have, sizeof(have),
+				&len, &written) == DCM_OK &&
+	       len == n && memcmp(have, want, n) == 0;
 }
 
 /* Every tier is of one of the two states: a step changes tiers one by one. */
@@ -211,12 +252,14 @@ static int find_name(const struct region_map *m, int name, uint32_t *entry)
 	char text[32];
 	uint32_t gen;
 
-	return region_find_name(m, text, (size_t)snprintf(text, sizeof(text), "n%d", name), entry, &gen);
+	return region_find_name(m, text, (size_t)snprintf(text, sizeof(text), "n%d", name), entry,
+				&gen);
 }
 
 /* A container that is there before and after is found by its name, in a rename
  * by the old or the new one.  Any name leads somewhere or nowhere at once. */
-static bool name_leads(const struct region_map *m, int c, const struct model *a, const struct model *b)
+static bool name_leads(const struct region_map *m, int c, const struct model *a,
+		       const struct model *b)
 {
 	uint32_t by_id, old = UINT32_MAX, new = UINT32_MAX, gen;
 	int rc_old = find_name(m, a->c[c].name, &old), rc_new = find_name(m, b->c[c].name, &new);
@@ -281,7 +324,8 @@ static void check_writer(long n, struct region *r, const struct model *a, const 
 		uint8_t id[32];
 
 		id_of(c, id);
-		rc = bring(r, c, region_get(r, id, &item) ? &(struct state){-1, -1} : &none.c[c], &done.c[c]);
+		rc = bring(r, c, region_get(r, id, &item) ? &(struct state){-1, -1} : &none.c[c],
+			   &done.c[c]);
 	}
 	if (rc < 0)
 		fail(n, "writing on", region_error(r));
@@ -401,14 +445,16 @@ int main(int argc, char **argv)
 
 	snprintf(instance, sizeof(instance), "stores.%d", (int)getpid());
 	hold_instance(instance);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared =
+	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || stride < 1)
 		return 3;
 	for (n = 1; cut_at(n, &nested); n += stride)
 		;
 	remove_objects();
 	release_instance(instance);
-	printf("ok 3 - the writer ended at %ld of its %ld stores in turn, and at %ld while taking over\n",
+	printf("ok 3 - the writer ended at %ld of its %ld stores in turn, and at %ld while taking "
+	       "over\n",
 	       (n - 1) / stride, n - 1, nested);
 	return 0;
 }

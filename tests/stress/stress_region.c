@@ -40,12 +40,12 @@
 enum {
 	READERS = 3,
 	CONTAINERS = 3000,
-	KEPT = 64,	   /* the first ones are never removed, and the first half of */
-	NAMED = KEPT / 2,  /* these never renamed */
+	KEPT = 64,	  /* the first ones are never removed, and the first half of */
+	NAMED = KEPT / 2, /* these never renamed */
 	PAYLOAD_MAX = 20000,
-	WAVE = 5000,	   /* writes between growing and shrinking */
+	WAVE = 5000,		 /* writes between growing and shrinking */
 	READS_PER_KILL = 100000, /* so that many end in the middle of something */
-	STALL_SECONDS = 30, /* a reader that reads nothing for so long is blocked */
+	STALL_SECONDS = 30,	 /* a reader that reads nothing for so long is blocked */
 };
 
 /* What the processes tell the parent: pages that they share. */
@@ -107,7 +107,8 @@ static struct region_tier fill(uint8_t *buf, uint32_t container, enum dcm_tier t
 {
 	struct payload *p = (struct payload *)buf;
 	uint64_t r = next_random(rnd);
-	uint32_t body = r % 64 == 0 ? (uint32_t)(r >> 8) % (PAYLOAD_MAX - 64) : (uint32_t)(r >> 8) % 700;
+	uint32_t body =
+	    r % 64 == 0 ? (uint32_t)(r >> 8) % (PAYLOAD_MAX - 64) : (uint32_t)(r >> 8) % 700;
 
 	p->life = life;
 	p->container = container;
@@ -287,8 +288,8 @@ static int read_tier(struct reader *rd, const struct dcm_entry *e, uint32_t entr
 	int rc;
 
 	if (next_random(&rd->rnd) & 1) {
-		rc = region_blob_copy(&rd->m, &e->ref[tier], entry, gen, tier, rd->copy, sizeof(rd->copy),
-				      &len, &written);
+		rc = region_blob_copy(&rd->m, &e->ref[tier], entry, gen, tier, rd->copy,
+				      sizeof(rd->copy), &len, &written);
 		if (rc == DCM_OK)
 			*whole = payload_whole(rd->copy, len, container, tier, life);
 		return rc;
@@ -315,8 +316,8 @@ static void check_name(struct reader *rd, uint32_t container, uint32_t entry)
 {
 	char name[64];
 	uint32_t e, g;
-	int rc = region_find_name(&rd->m, name,
-				  (size_t)snprintf(name, sizeof(name), "container-%u", container), &e, &g);
+	int rc = region_find_name(
+	    &rd->m, name, (size_t)snprintf(name, sizeof(name), "container-%u", container), &e, &g);
 
 	if (rc == DCM_EBUSY)
 		add(&told->reader[rd->n].busy, 1);
@@ -438,12 +439,15 @@ static void report(uint64_t kills, uint64_t stops, double seconds)
 	printf("# %llu valid reads, %llu whole records, %llu busy, by %d readers in %.1f s\n",
 	       (unsigned long long)TOTAL(reads), (unsigned long long)TOTAL(records),
 	       (unsigned long long)TOTAL(busy), READERS, seconds);
-	printf("# %llu writes (%llu refused for space); %llu kills, %llu stops; %llu take-overs, %llu made "
+	printf("# %llu writes (%llu refused for space); %llu kills, %llu stops; %llu take-overs, "
+	       "%llu made "
 	       "anew, %llu renewals\n",
-	       (unsigned long long)told->writes, (unsigned long long)told->full, (unsigned long long)kills,
-	       (unsigned long long)stops, (unsigned long long)told->attaches,
-	       (unsigned long long)told->anew, (unsigned long long)told->renewals);
-	printf("# torn %llu, lost %llu\n", (unsigned long long)TOTAL(torn), (unsigned long long)TOTAL(lost));
+	       (unsigned long long)told->writes, (unsigned long long)told->full,
+	       (unsigned long long)kills, (unsigned long long)stops,
+	       (unsigned long long)told->attaches, (unsigned long long)told->anew,
+	       (unsigned long long)told->renewals);
+	printf("# torn %llu, lost %llu\n", (unsigned long long)TOTAL(torn),
+	       (unsigned long long)TOTAL(lost));
 }
 
 int main(int argc, char **argv)
@@ -465,7 +469,8 @@ int main(int argc, char **argv)
 	w = start(writer, next_random(&rnd));
 	for (int i = 0; i < READERS; i++)
 		readers[i] = start(start_reader, (uint64_t)i);
-	while ((TOTAL(reads) < reads || kills < reads / READS_PER_KILL) && now() - from < seconds && !TOTAL(torn) && !TOTAL(lost) && !blocked) {
+	while ((TOTAL(reads) < reads || kills < reads / READS_PER_KILL) && now() - from < seconds &&
+	       !TOTAL(torn) && !TOTAL(lost) && !blocked) {
 		int status;
 
 		usleep(1000 + (useconds_t)(next_random(&rnd) % 50000));
@@ -494,8 +499,10 @@ int main(int argc, char **argv)
 	if (region_open(&r, &s, NULL, err, sizeof(err)) == 0)
 		region_close(&r, true);
 	release_instance(instance);
-	ok = ok && !TOTAL(torn) && !TOTAL(lost) && !blocked && (kills < 100 || (told->attaches && told->renewals));
-	printf("%sok 1 - %llu reads beside a writer that is killed and stopped%s\n", ok ? "" : "not ",
-	       (unsigned long long)TOTAL(reads), blocked ? ": a reader was blocked" : "");
+	ok = ok && !TOTAL(torn) && !TOTAL(lost) && !blocked &&
+	     (kills < 100 || (told->attaches && told->renewals));
+	printf("%sok 1 - %llu reads beside a writer that is killed and stopped%s\n",
+	       ok ? "" : "not ", (unsigned long long)TOTAL(reads),
+	       blocked ? ": a reader was blocked" : "");
 	return ok ? 0 : 1;
 }

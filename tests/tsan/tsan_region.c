@@ -52,8 +52,9 @@ static void read_one(struct region_map *m, unsigned n)
 	e = region_entry(m, entry);
 	region_entry_prefetch(m, e);
 	region_verified(m, e, DCM_STATUS);
-	if (region_blob_copy(m, &e->ref[DCM_STATUS], entry, gen, DCM_STATUS, text, sizeof(text), &len,
-			     &written) != DCM_OK || !region_entry_ok(e, gen))
+	if (region_blob_copy(m, &e->ref[DCM_STATUS], entry, gen, DCM_STATUS, text, sizeof(text),
+			     &len, &written) != DCM_OK ||
+	    !region_entry_ok(e, gen))
 		return;
 	whole++;
 	wrong += !is_whole(text, len);
@@ -81,7 +82,8 @@ static void write_one(unsigned x)
 {
 	unsigned n = (x >> 8) % CONTAINERS;
 	char text[700], name[24];
-	struct dcm_str s = {name, (uint32_t)snprintf(name, sizeof(name), x & 64 ? "n%u" : "r%u", n)};
+	struct dcm_str s = {name,
+			    (uint32_t)snprintf(name, sizeof(name), x & 64 ? "n%u" : "r%u", n)};
 	struct region_tier t = {DCM_STATUS, text, (x >> 4) % sizeof(text), 1.7e9};
 	struct region_brief b = {2, 0, x, x};
 	uint8_t id[32];
@@ -121,7 +123,7 @@ int main(void)
 		pthread_join(t[i], NULL);
 	region_close(&r, true);
 	release_instance(instance);
-	printf("%sok - %ld reads beside a writing thread, %d wrong\n", wrong || !whole ? "not " : "", (long)whole,
-	       (int)wrong);
+	printf("%sok - %ld reads beside a writing thread, %d wrong\n",
+	       wrong || !whole ? "not " : "", (long)whole, (int)wrong);
 	return wrong || !whole;
 }

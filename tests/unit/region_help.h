@@ -88,7 +88,8 @@ static inline const uint8_t *id_of(int n)
 	return id;
 }
 
-static inline int put_text(struct region *r, int n, const char *name, enum dcm_tier tier, const char *text)
+static inline int put_text(struct region *r, int n, const char *name, enum dcm_tier tier,
+			   const char *text)
 {
 	struct dcm_str s = str(name ? name : "");
 	struct region_tier t = {tier, text, text ? (uint32_t)strlen(text) : 0, 1.7e9};
@@ -105,12 +106,15 @@ static inline const char *read_text(const struct region_map *m, int n, enum dcm_
 	const struct dcm_entry *e;
 
 	switch (region_find_id(m, id_of(n), &entry, &gen)) {
-	case DCM_ENOTFOUND: return "gone";
-	case DCM_EBUSY: return "busy";
+	case DCM_ENOTFOUND:
+		return "gone";
+	case DCM_EBUSY:
+		return "busy";
 	}
 	e = region_entry(m, entry);
 	assert_non_null(e);
-	if (region_blob_copy(m, &e->ref[tier], entry, gen, tier, text, sizeof(text) - 1, &len, &written) != DCM_OK)
+	if (region_blob_copy(m, &e->ref[tier], entry, gen, tier, text, sizeof(text) - 1, &len,
+			     &written) != DCM_OK)
 		return "none";
 	text[len] = '\0';
 	return text;

@@ -75,7 +75,8 @@ static void read_page(void)
 static const struct row *find(const char *section, const char *name)
 {
 	for (int i = 0; i < n_rows; i++)
-		if (strcmp(rows[i].name, name) == 0 && (!section || strcmp(rows[i].section, section) == 0))
+		if (strcmp(rows[i].name, name) == 0 &&
+		    (!section || strcmp(rows[i].section, section) == 0))
 			return &rows[i];
 	fail_msg("the page has no %s", name);
 	return NULL;
@@ -159,7 +160,8 @@ static bool blob_is(uint64_t at, const char *text)
 static uint64_t probe(const char *table, uint64_t hash, bool (*is)(uint64_t entry, const void *key),
 		      const void *key)
 {
-	uint64_t d = header(table), at = (d >> 32) * value("UNIT"), mask = (1ull << (d >> 24 & 0xff)) - 1;
+	uint64_t d = header(table), at = (d >> 32) * value("UNIT"),
+		 mask = (1ull << (d >> 24 & 0xff)) - 1;
 
 	assert_true(at < header("data_limit") && mask < header("data_limit"));
 	for (uint64_t n = 0, i = hash & mask; n <= mask; n++, i = (i + 1) & mask) {
@@ -181,7 +183,8 @@ static bool has_id(uint64_t entry, const void *key)
 
 static bool has_name(uint64_t entry, const void *key)
 {
-	return blob_is(blob(field("Entry", entry_offset(entry), "name"), entry, value("BLOB_NAME")), key);
+	return blob_is(blob(field("Entry", entry_offset(entry), "name"), entry, value("BLOB_NAME")),
+		       key);
 }
 
 static uint64_t by_id(const uint8_t id[32])
@@ -189,13 +192,15 @@ static uint64_t by_id(const uint8_t id[32])
 	uint64_t w[4];
 
 	memcpy(w, id, 32);
-	return probe("table_id", fold(w[0] ^ seed(0), w[1] ^ seed(1)) ^ fold(w[2] ^ seed(2), w[3] ^ seed(3)),
+	return probe("table_id",
+		     fold(w[0] ^ seed(0), w[1] ^ seed(1)) ^ fold(w[2] ^ seed(2), w[3] ^ seed(3)),
 		     has_id, id);
 }
 
 static uint64_t by_name(const char *name)
 {
-	return probe("table_name", XXH3_64bits_withSeed(name, strlen(name), seed(0)), has_name, name);
+	return probe("table_name", XXH3_64bits_withSeed(name, strlen(name), seed(0)), has_name,
+		     name);
 }
 
 static uint64_t tier_ref(uint64_t entry, unsigned tier)
@@ -231,7 +236,8 @@ static void write_shard(void)
 		struct dcm_str s = {name, (uint32_t)snprintf(name, sizeof(name), "name-%d", i)};
 		struct region_brief b = {2, 3, 12.5, 1000 + i};
 		struct region_tier t = {DCM_CONFIG, text,
-					(uint32_t)snprintf(text, sizeof(text), "config of %d", i), 1.7e9};
+					(uint32_t)snprintf(text, sizeof(text), "config of %d", i),
+					1.7e9};
 
 		id_of(i, id);
 		assert_int_equal(region_put(region, id, &s, &b, &t, 1), 0);
@@ -256,7 +262,8 @@ static int setup(void **state)
 	snprintf(instance, sizeof(instance), "doc.%d", (int)getpid());
 	hold_instance(instance);
 	write_shard();
-	snprintf(object, sizeof(object), "/dcm-%u-%s-:host:doc-host:1", (unsigned)getuid(), instance);
+	snprintf(object, sizeof(object), "/dcm-%u-%s-:host:doc-host:1", (unsigned)getuid(),
+		 instance);
 	fd = shm_open(object, O_RDONLY, 0);
 	assert_true(fd >= 0 && fstat(fd, &st) == 0);
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
@@ -301,7 +308,8 @@ static void test_header(void **state)
 	assert_true(header("epoch") < (uint64_t)time(NULL));
 	assert_string_equal((const char *)base + find("Header", "boot_id")->at, boot);
 	assert_string_equal((const char *)base + find("Header", "host")->at, "doc-host");
-	assert_true(header("changes_offset") >= value("PAGE") && header("changes_offset") % value("UNIT") == 0);
+	assert_true(header("changes_offset") >= value("PAGE") &&
+		    header("changes_offset") % value("UNIT") == 0);
 	assert_int_equal(header("state"), value("LIVE"));
 	assert_int_equal(header("successor"), 0);
 	assert_int_equal(header("incarnation"), 1);
@@ -349,7 +357,8 @@ static void test_containers(void **state)
 		memcpy(&written, base + at + find("Blob", "written")->at, 8);
 		assert_true(fabs(written - (double)time(NULL)) < 600);
 		ticks = (uint32_t)word(e + find("Entry", "verified")->at + 4 * 2, 4);
-		assert_true((double)header("epoch") + (ticks - 1.0) / (double)value("TICKS") == 1.7e9);
+		assert_true((double)header("epoch") + (ticks - 1.0) / (double)value("TICKS") ==
+			    1.7e9);
 		assert_int_equal(word(e + find("Entry", "verified")->at, 4), 0);
 	}
 	assert_true(blob_is(blob(tier_ref(0, 1), 0, 1), "the host"));
@@ -370,7 +379,8 @@ static void test_changes(void **state)
 	assert_true(word(ring + 8 * 2, 8) >> 32 == entry);
 	assert_int_equal(word(ring + 8 * 2, 8) >> 16 & 0xffff,
 			 field("Entry", entry_offset(entry), "generation") & 0xffff);
-	assert_int_equal(word(ring + 8 * ((head - 1) % value("CHANGES")), 8) & 0xff, 3); /* last: a removal */
+	assert_int_equal(word(ring + 8 * ((head - 1) % value("CHANGES")), 8) & 0xff,
+			 3); /* last: a removal */
 }
 
 /* Grows past a MiB, shrinks, and so goes on in another generation. */
@@ -386,7 +396,8 @@ static void test_successor(void **state)
 		for (int i = 1; i < N; i += 3) {
 			id_of(i, id);
 			assert_int_equal(round ? region_remove(region, id)
-					       : region_put(region, id, NULL, NULL, &t, 1), 0);
+					       : region_put(region, id, NULL, NULL, &t, 1),
+					 0);
 		}
 	}
 	for (int i = 0; i < 10; i++)
@@ -399,10 +410,10 @@ static void test_successor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_header),
-		cmocka_unit_test(test_containers),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_successor),
+	    cmocka_unit_test(test_header),
+	    cmocka_unit_test(test_containers),
+	    cmocka_unit_test(test_changes),
+	    cmocka_unit_test(test_successor),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -77,13 +77,36 @@ static void test_longest_fits(void **state)
 static void test_strangers(void **state)
 {
 	static const char *const wrong[] = {
-		"", "dcm-", "dcm-0", "dcm-0-", "dcm-0-:", "dcm-0--:lock", "dcm-0-a:lock", "dcm-0-a-:",
-		"dcm-0-a-:lock2", "dcm-0-a-:dirx", "dcm-0-a-:host", "dcm-0-a-:host:", "dcm-0-a-:host:h",
-		"dcm-0-a-:host:h:", "dcm-0-a-:host:h:0", "dcm-0-a-:host:h:01", "dcm-0-a-:host:h:1x",
-		"dcm-0-a-:host:h:-1", "dcm-0-a-:host::1", "dcm-0-a-:host:h:4294967296", "dcm-00-a-:lock",
-		"dcm-x-a-:lock", "dcm--a-:lock", "dcm-4294967296-a-:lock", "dcm-0-.a-:lock", "xdcm-0-a-:lock",
-		"dcm-0-a-:host:h/../x:1", "dcm-0-a-:host:h:1:2", "dcm-99999999999999999999-a-:lock",
-		"dcm-0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-:lock",
+	    "",
+	    "dcm-",
+	    "dcm-0",
+	    "dcm-0-",
+	    "dcm-0-:",
+	    "dcm-0--:lock",
+	    "dcm-0-a:lock",
+	    "dcm-0-a-:",
+	    "dcm-0-a-:lock2",
+	    "dcm-0-a-:dirx",
+	    "dcm-0-a-:host",
+	    "dcm-0-a-:host:",
+	    "dcm-0-a-:host:h",
+	    "dcm-0-a-:host:h:",
+	    "dcm-0-a-:host:h:0",
+	    "dcm-0-a-:host:h:01",
+	    "dcm-0-a-:host:h:1x",
+	    "dcm-0-a-:host:h:-1",
+	    "dcm-0-a-:host::1",
+	    "dcm-0-a-:host:h:4294967296",
+	    "dcm-00-a-:lock",
+	    "dcm-x-a-:lock",
+	    "dcm--a-:lock",
+	    "dcm-4294967296-a-:lock",
+	    "dcm-0-.a-:lock",
+	    "xdcm-0-a-:lock",
+	    "dcm-0-a-:host:h/../x:1",
+	    "dcm-0-a-:host:h:1:2",
+	    "dcm-99999999999999999999-a-:lock",
+	    "dcm-0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-:lock",
 	};
 	struct names_parsed p;
 
@@ -138,9 +161,9 @@ static void test_default_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ids),	   cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_longest_fits), cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_default_paths),
+	    cmocka_unit_test(test_ids),		  cmocka_unit_test(test_there_and_back),
+	    cmocka_unit_test(test_longest_fits),  cmocka_unit_test(test_strangers),
+	    cmocka_unit_test(test_default_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

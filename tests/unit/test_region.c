@@ -43,7 +43,8 @@ static void test_arguments(void **state)
 	assert_int_equal(region_put(w->r, id_of(1), &name, NULL, &t, 1), -EINVAL);
 	assert_int_equal(region_put(w->r, id_of(1), &name, NULL, NULL, 0), 0);
 	w->spec.host = "no/host";
-	assert_int_equal(region_open(&(struct region *){NULL}, &w->spec, NULL, w->err, sizeof(w->err)), -EINVAL);
+	assert_int_equal(
+	    region_open(&(struct region *){NULL}, &w->spec, NULL, w->err, sizeof(w->err)), -EINVAL);
 }
 
 static void test_empty_is_small(void **state)
@@ -127,7 +128,8 @@ static void test_times_of_before_and_after(void **state)
 		struct region_tier t = {DCM_STATS, NULL, 0, at[i]};
 
 		assert_int_equal(region_put(w->r, id_of(1), NULL, NULL, &t, 1), 0);
-		assert_true(fabs(region_verified(&m, region_entry(&m, 1), DCM_STATS) - at[i]) <= 1.0 / DCM_TICKS);
+		assert_true(fabs(region_verified(&m, region_entry(&m, 1), DCM_STATS) - at[i]) <=
+			    1.0 / DCM_TICKS);
 	}
 	region_map_close(&m);
 }
@@ -210,7 +212,8 @@ static void test_steady(void **state)
 
 			text[snprintf(text, sizeof(text), "%d.%d", round, i)] = 'y';
 			text[len] = '\0';
-			assert_int_equal(put_text(w->r, i, round ? NULL : "n", DCM_STATUS, text), 0);
+			assert_int_equal(put_text(w->r, i, round ? NULL : "n", DCM_STATUS, text),
+					 0);
 			text[len] = 'y';
 		}
 		region_publish(w->r);
@@ -300,8 +303,10 @@ static void test_self(void **state)
 	assert_int_equal(region_put_self(w->r, &t, 1), 0);
 	region_clear(w->r);
 	e = region_entry(&m, DCM_SELF);
-	assert_int_equal(region_blob_copy(&m, &e->ref[DCM_STATUS], DCM_SELF, atomic_load(&e->generation),
-					  DCM_STATUS, buf, sizeof(buf), &len, &written), DCM_OK);
+	assert_int_equal(region_blob_copy(&m, &e->ref[DCM_STATUS], DCM_SELF,
+					  atomic_load(&e->generation), DCM_STATUS, buf, sizeof(buf),
+					  &len, &written),
+			 DCM_OK);
 	assert_int_equal(len, 8);
 	assert_memory_equal(buf, "host row", 8);
 	assert_int_equal(region_change_next(&m, &cursor, &c), 1);
@@ -325,19 +330,22 @@ static void test_stale_reference(void **state)
 	put_text(w->r, 1, "a", DCM_CONFIG, "first");
 	assert_int_equal(region_find_id(&m, id_of(1), &entry, &gen), DCM_OK);
 	e = region_entry(&m, entry);
-	assert_int_equal(region_blob_load(&m, &e->ref[DCM_CONFIG], entry, gen, DCM_CONFIG, &b), DCM_OK);
+	assert_int_equal(region_blob_load(&m, &e->ref[DCM_CONFIG], entry, gen, DCM_CONFIG, &b),
+			 DCM_OK);
 	assert_true(region_blob_ok(&b) && region_entry_ok(e, gen));
 	region_remove(w->r, id_of(1));
 	assert_false(region_blob_ok(&b));
 	assert_false(region_entry_ok(e, gen));
 	put_text(w->r, 2, "b", DCM_CONFIG, "second"); /* takes the same entry */
 	assert_int_equal(entry_of_id(&m, 2), entry);
-	assert_int_equal(region_blob_copy(&m, &e->ref[DCM_CONFIG], entry, gen, DCM_CONFIG, buf, sizeof(buf),
-					  &len, &written), DCM_ESTALE);
+	assert_int_equal(region_blob_copy(&m, &e->ref[DCM_CONFIG], entry, gen, DCM_CONFIG, buf,
+					  sizeof(buf), &len, &written),
+			 DCM_ESTALE);
 	assert_false(region_entry_ok(e, gen));
 	gen = atomic_load(&e->generation);
-	assert_int_equal(region_blob_copy(&m, &e->ref[DCM_CONFIG], entry, gen, DCM_CONFIG, buf, 3, &len,
-					  &written), DCM_ENOMEM);
+	assert_int_equal(region_blob_copy(&m, &e->ref[DCM_CONFIG], entry, gen, DCM_CONFIG, buf, 3,
+					  &len, &written),
+			 DCM_ENOMEM);
 	assert_int_equal(len, 6);
 	region_map_close(&m);
 }
@@ -402,10 +410,20 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_put_read), T(test_arguments), T(test_empty_is_small), T(test_unchanged_is_not_written),
-		T(test_times_of_before_and_after), T(test_names_go_round), T(test_many), T(test_steady),
-		T(test_limit), T(test_each), T(test_self), T(test_stale_reference), T(test_wait),
-		T(test_ring_overrun),
+	    T(test_put_read),
+	    T(test_arguments),
+	    T(test_empty_is_small),
+	    T(test_unchanged_is_not_written),
+	    T(test_times_of_before_and_after),
+	    T(test_names_go_round),
+	    T(test_many),
+	    T(test_steady),
+	    T(test_limit),
+	    T(test_each),
+	    T(test_self),
+	    T(test_stale_reference),
+	    T(test_wait),
+	    T(test_ring_overrun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

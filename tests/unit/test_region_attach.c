@@ -88,18 +88,42 @@ static void damage(struct region *r, int how)
 	other = entry_of(r, table_find_id(r, id));
 	b = blob_of(r, ld(&e->ref[DCM_CONFIG]));
 	switch (how) {
-	case 0: e->ref[DCM_CONFIG] ^= 1ull << 63; break;		/* far outside */
-	case 1: e->ref[DCM_CONFIG] = DCM_REF(DCM_PAGE, 1); break;	/* into the ring */
-	case 2: e->ref[DCM_CONFIG] ^= 1; break;				/* another sequence */
-	case 3: e->ref[DCM_CONFIG] = other->ref[DCM_CONFIG]; break;	/* another's blob */
-	case 4: e->ref[DCM_CONFIG] = e->ref[DCM_STATS]; break;		/* another tier */
-	case 5: ((uint8_t *)b)[DCM_BLOB_HEADER + 3] ^= 1; break;	/* the payload */
-	case 6: b->length += 8; break;
-	case 7: b->length = UINT32_MAX; break;
-	case 8: b->generation += 2; break;
-	case 9: b->seq = 0; break;
-	case 10: b->seq += 1ull << 32; break;				/* above the header's */
-	case 11: e->ref[DCM_CONFIG] = DCM_REF(ld(&r->h->data_limit) - 64, 5); break;
+	case 0:
+		e->ref[DCM_CONFIG] ^= 1ull << 63;
+		break; /* far outside */
+	case 1:
+		e->ref[DCM_CONFIG] = DCM_REF(DCM_PAGE, 1);
+		break; /* into the ring */
+	case 2:
+		e->ref[DCM_CONFIG] ^= 1;
+		break; /* another sequence */
+	case 3:
+		e->ref[DCM_CONFIG] = other->ref[DCM_CONFIG];
+		break; /* another's blob */
+	case 4:
+		e->ref[DCM_CONFIG] = e->ref[DCM_STATS];
+		break; /* another tier */
+	case 5:
+		((uint8_t *)b)[DCM_BLOB_HEADER + 3] ^= 1;
+		break; /* the payload */
+	case 6:
+		b->length += 8;
+		break;
+	case 7:
+		b->length = UINT32_MAX;
+		break;
+	case 8:
+		b->generation += 2;
+		break;
+	case 9:
+		b->seq = 0;
+		break;
+	case 10:
+		b->seq += 1ull << 32;
+		break; /* above the header's */
+	case 11:
+		e->ref[DCM_CONFIG] = DCM_REF(ld(&r->h->data_limit) - 64, 5);
+		break;
 	}
 }
 enum { DAMAGES = 12 };
@@ -117,11 +141,13 @@ static void test_bad_references_are_taken_out(void **state)
 		region_map_close(&m);
 		world_reopen(w);
 		if (!w->reattached || repaired(w) != 1)
-			fail_msg("damage %d: %d, %d repaired: %s", how, w->reattached, (int)repaired(w), w->err);
+			fail_msg("damage %d: %d, %d repaired: %s", how, w->reattached,
+				 (int)repaired(w), w->err);
 		map_open(w, &m);
 		assert_string_equal(read_text(&m, 5, DCM_CONFIG), "none");
 		assert_string_equal(read_text(&m, 5, DCM_STATS), "stats");
-		assert_true(region_verified(&m, region_entry(&m, entry_of_id(&m, 5)), DCM_CONFIG) == 0);
+		assert_true(region_verified(&m, region_entry(&m, entry_of_id(&m, 5)), DCM_CONFIG) ==
+			    0);
 		region_map_close(&m);
 	}
 	fill(w, 50);
@@ -158,8 +184,12 @@ static void test_bad_tables_are_rebuilt(void **state)
 		fill(w, 60);
 		v = (_Atomic uint64_t *)(w->r->base + DCM_TABLE_OFFSET(*slot));
 		switch (how / 2) {
-		case 0: *slot = 0xffffffffffffffffull; break;
-		case 1: memset((void *)v, 0, 8ull << DCM_TABLE_LOG2(*slot)); break;
+		case 0:
+			*slot = 0xffffffffffffffffull;
+			break;
+		case 1:
+			memset((void *)v, 0, 8ull << DCM_TABLE_LOG2(*slot));
+			break;
 		case 2:
 			for (size_t i = 0; i < 1ull << DCM_TABLE_LOG2(*slot); i++)
 				v[i] = v[i] ? v[i] : 0x1234567800000000ull + 5000;
@@ -206,20 +236,48 @@ static void test_damaged_header_is_made_anew(void **state)
 
 		fill(w, 10);
 		switch (how) {
-		case 0: h->magic = 0; break;
-		case 1: h->canary = 1; break;
-		case 2: h->abi_major++; break;
-		case 3: h->layout_hash++; break;
-		case 4: h->boot_id[0] ^= 1; break;
-		case 5: h->host[0] ^= 1; break;
-		case 6: h->generation++; break;
-		case 7: h->data_limit += 1ull << 33; break;
-		case 8: h->data_limit = 100; break;
-		case 9: h->chunk[0] = 3 * DCM_MAP_SPAN; break;
-		case 10: h->entries = 1u << 30; break;
-		case 11: h->kind = REGION_DIRECTORY; break;
-		case 12: h->state = DCM_REGION_RETIRED; break;
-		case 13: h->generation_base = 2; break;
+		case 0:
+			h->magic = 0;
+			break;
+		case 1:
+			h->canary = 1;
+			break;
+		case 2:
+			h->abi_major++;
+			break;
+		case 3:
+			h->layout_hash++;
+			break;
+		case 4:
+			h->boot_id[0] ^= 1;
+			break;
+		case 5:
+			h->host[0] ^= 1;
+			break;
+		case 6:
+			h->generation++;
+			break;
+		case 7:
+			h->data_limit += 1ull << 33;
+			break;
+		case 8:
+			h->data_limit = 100;
+			break;
+		case 9:
+			h->chunk[0] = 3 * DCM_MAP_SPAN;
+			break;
+		case 10:
+			h->entries = 1u << 30;
+			break;
+		case 11:
+			h->kind = REGION_DIRECTORY;
+			break;
+		case 12:
+			h->state = DCM_REGION_RETIRED;
+			break;
+		case 13:
+			h->generation_base = 2;
+			break;
 		}
 		memcpy(before, w->object, sizeof(before));
 		world_reopen(w);
@@ -368,9 +426,11 @@ static void test_reader_trusts_the_owner_alone(void **state)
 	char err[256], path[256];
 
 	snprintf(path, sizeof(path), "/dev/shm%s", w->object);
-	assert_int_equal(region_map_open(&m, "/dcm-0-none-:dir", getuid(), err, sizeof(err)), DCM_ENOTRUNNING);
+	assert_int_equal(region_map_open(&m, "/dcm-0-none-:dir", getuid(), err, sizeof(err)),
+			 DCM_ENOTRUNNING);
 	assert_non_null(strstr(err, "not running"));
-	assert_int_equal(region_map_open(&m, w->object, getuid() + 1, err, sizeof(err)), DCM_EACCESS);
+	assert_int_equal(region_map_open(&m, w->object, getuid() + 1, err, sizeof(err)),
+			 DCM_EACCESS);
 	chmod(path, 0660);
 	assert_int_equal(region_map_open(&m, w->object, getuid(), err, sizeof(err)), DCM_EACCESS);
 	chmod(path, 0642);
@@ -433,29 +493,38 @@ static uint64_t next_random(void)
 static uint64_t nasty(const struct region *r)
 {
 	switch (next_random() % 8) {
-	case 0: return next_random();
-	case 1: return UINT64_MAX;
-	case 2: return (ld(&r->h->data_limit) / 64) << 32;
-	case 3: return ((ld(&r->h->data_limit) / 64 - 1) << 32) | 1;
-	case 4: return next_random() % 4096;
-	case 5: return DCM_MAP_SPAN - 64;
-	case 6: return 1ull << (next_random() % 64);
-	default: return 0;
+	case 0:
+		return next_random();
+	case 1:
+		return UINT64_MAX;
+	case 2:
+		return (ld(&r->h->data_limit) / 64) << 32;
+	case 3:
+		return ((ld(&r->h->data_limit) / 64 - 1) << 32) | 1;
+	case 4:
+		return next_random() % 4096;
+	case 5:
+		return DCM_MAP_SPAN - 64;
+	case 6:
+		return 1ull << (next_random() % 64);
+	default:
+		return 0;
 	}
 }
 
 static void mutate(struct region *r, int words)
 {
 	static const size_t hot[] = {
-		offsetof(struct dcm_header, data_limit), offsetof(struct dcm_header, incarnation),
-		offsetof(struct dcm_header, table_id), offsetof(struct dcm_header, table_name),
-		offsetof(struct dcm_header, sequence), offsetof(struct dcm_header, change_head),
-		offsetof(struct dcm_header, chunk), offsetof(struct dcm_header, chunk) + 8,
+	    offsetof(struct dcm_header, data_limit), offsetof(struct dcm_header, incarnation),
+	    offsetof(struct dcm_header, table_id),   offsetof(struct dcm_header, table_name),
+	    offsetof(struct dcm_header, sequence),   offsetof(struct dcm_header, change_head),
+	    offsetof(struct dcm_header, chunk),	     offsetof(struct dcm_header, chunk) + 8,
 	};
 
 	for (int i = 0; i < words; i++) {
-		size_t at = next_random() % 3 ? next_random() % (size_t)r->space.top * 64 + next_random() % 8 * 8
-					      : hot[next_random() % (sizeof(hot) / sizeof(hot[0]))];
+		size_t at = next_random() % 3
+				? next_random() % (size_t)r->space.top * 64 + next_random() % 8 * 8
+				: hot[next_random() % (sizeof(hot) / sizeof(hot[0]))];
 
 		if (at < 256 && next_random() % 8)
 			continue; /* else it is mostly the identity that is wrong */
@@ -558,11 +627,13 @@ static void in_small_shm(struct world *w)
 	if (strcmp(read_text(&m, n - 1, DCM_STATUS), "gone") != 0)
 		_exit(5);
 	w->spec.host = "other";
-	if (region_open(&other, &w->spec, NULL, err, sizeof(err)) != -ENOSPC || !strstr(err, "make room"))
+	if (region_open(&other, &w->spec, NULL, err, sizeof(err)) != -ENOSPC ||
+	    !strstr(err, "make room"))
 		_exit(6);
 	if (mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, "size=3m") < 0)
 		_exit(99);
-	if (put_text(r, n, "n", DCM_STATUS, text) != 0 || strcmp(read_text(&m, n, DCM_STATUS), text) != 0)
+	if (put_text(r, n, "n", DCM_STATUS, text) != 0 ||
+	    strcmp(read_text(&m, n, DCM_STATUS), text) != 0)
 		_exit(7);
 	_exit(0);
 }
@@ -644,11 +715,20 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_goes_on), T(test_bad_references_are_taken_out), T(test_bad_name),
-		T(test_bad_tables_are_rebuilt), T(test_one_id_twice), T(test_damaged_header_is_made_anew),
-		T(test_several_generations), T(test_renewal), T(test_squatted_name),
-		T(test_reader_trusts_the_owner_alone), T(test_mode_and_group), T(test_any_bytes), T(test_full_shm),
-		cmocka_unit_test(test_cgroup_room),
+	    T(test_goes_on),
+	    T(test_bad_references_are_taken_out),
+	    T(test_bad_name),
+	    T(test_bad_tables_are_rebuilt),
+	    T(test_one_id_twice),
+	    T(test_damaged_header_is_made_anew),
+	    T(test_several_generations),
+	    T(test_renewal),
+	    T(test_squatted_name),
+	    T(test_reader_trusts_the_owner_alone),
+	    T(test_mode_and_group),
+	    T(test_any_bytes),
+	    T(test_full_shm),
+	    cmocka_unit_test(test_cgroup_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
