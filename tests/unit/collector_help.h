@@ -31,6 +31,7 @@ enum { FLEET = 16 };
 struct member {
 	bool present;
 	const char *name, *status, *project;
+	const char *files;	  /* compose's config_files */
 	const char *started;
 	unsigned long cpu;	  /* total_usage of the next sample */
 	enum { WELL, HANGS, FAILS, MISSING, HELD } inspect;
@@ -72,10 +73,13 @@ static void inspect_reply(struct fake_conn *k, size_t i)
 {
 	struct member *m = &fleet[i];
 	bool runs = !strcmp(m->status, "running");
-	char body[4096], labels[256] = "";
+	char body[4096], labels[512] = "";
 
 	if (m->project)
 		snprintf(labels, sizeof(labels), "\"com.docker.compose.project\":\"%s\"", m->project);
+	if (m->files)
+		snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels),
+			 ",\"com.docker.compose.project.config_files\":\"%s\"", m->files);
 	snprintf(body, sizeof(body),
 		 "{\"Id\":\"%s\",\"Name\":\"/%s\",\"Created\":\"2026-01-01T00:00:00Z\",\"Image\":\"sha256:1\","
 		 "\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0,\"Pid\":7,\"StartedAt\":\"%s\"},"

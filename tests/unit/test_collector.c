@@ -1,4 +1,6 @@
 /* test_collector.c - the collector process against a fake engine. */
+#include <sys/stat.h>
+
 #include "collector_help.h"
 
 static void put(size_t i, const char *name, const char *status)
@@ -346,6 +348,70 @@ static void test_stats(void **state)
 	UNTIL(state_now() == DCM_ONLINE && row.cpu_percent == 50 && row.memory_usage == 4000);
 }
 
+/* Restarted between two looks: its counters begin anew. */
+static void test_stats_of_a_restart(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	UNTIL(shown("web") && rec.cpu_percent == 50);
+	fleet[0].started = "2026-01-01T00:09:00Z";
+	fleet[0].cpu = 1000000000000;
+	event("restart", 0);
+	UNTIL(asked.stats == 3 && shown("web") && rec.memory_usage == 4000);
+	assert_true(isnan(rec.cpu_percent));
+	UNTIL(shown("web") && !isnan(rec.cpu_percent));
+	assert_true(rec.cpu_percent == 50);
+}
+
+static void test_compose_files(void **state)
+{
+	char dir[] = "/tmp/dcm-test-compose-XXXXXX", one[64], fifo[64], link[64], all[256];
+	static const char text[] = "services:\n  web:\n    command: run " SECRET "\n";
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(one, sizeof(one), "%s/one.yml", dir);
+	snprintf(fifo, sizeof(fifo), "%s/fifo.yml", dir);
+	snprintf(link, sizeof(link), "%s/link.yml", dir);
+	snprintf(all, sizeof(all), "%s,%s,%s", fifo, link, one);
+	f = fopen(one, "w");
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(symlink("one.yml", link), 0);
+	put(0, "web", "running");
+	put(1, "both", "running");
+	put(2, "none", "running");
+	for (size_t i = 0; i < 3; i++)
+		fleet[i].project = "shop";
+	fleet[0].files = one;
+	fleet[1].files = all;
+	fleet[2].files = "/etc/passwd";
+	start_online();
+	assert_true(shown("web"));
+	assert_string_equal(rec.compose_file_content.s,
+			    "services:\n  web:\n    command: run ********\n");
+	assert_true(shown("both")); /* each headed by its path; what is no file is left out */
+	assert_non_null(rec.compose_file_content.s);
+	assert_int_equal(rec.compose_file_content.s[0], '#');
+	assert_null(strstr(rec.compose_file_content.s, "link.yml"));
+	assert_non_null(strstr(rec.compose_file_content.s, "command: run ********"));
+	assert_true(shown("none"));
+	assert_null(rec.compose_file_content.s);
+	/* an event reads no file, and what was read stays */
+	unlink(one);
+	fleet[0].status = "paused";
+	event("pause", 0);
+	UNTIL(status_is("web", "paused"));
+	assert_non_null(rec.compose_file_content.s);
+	assert_false(anywhere(SECRET));
+	unlink(fifo);
+	unlink(link);
+	rmdir(dir);
+}
+
 static void test_no_stats(void **state)
 {
 	uint64_t token;
@@ -392,6 +458,8 @@ int main(void)
 		T(test_forget),
 		T(test_stacks),
 		T(test_stats),
+		T(test_stats_of_a_restart),
+		T(test_compose_files),
 		T(test_no_stats),
 		T(test_ssh_is_not_built_in),
 	};
