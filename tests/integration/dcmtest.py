@@ -231,7 +231,11 @@ class Engine:
         self.process = None
         atexit.register(self.stop)
         self.start()
-        self.api.call("POST", "/images/create", image_tar(), fromSrc="-", repo="busybox", tag="1")
+        try:
+            self.api.call("POST", "/images/create", image_tar(), fromSrc="-", repo="busybox",
+                          tag="1")
+        except ApiError as e:
+            raise unittest.SkipTest("dockerd takes no image here: %s" % e) from e
 
     def start(self):
         log = open(os.path.join(self.dir, "log"), "ab")
