@@ -219,7 +219,7 @@ static void connect_error(const struct engine_request *q, char *out, size_t len)
 		break;
 	case ENOENT:
 		say(out, len,
-		    "no socket at %s: start the engine, or correct the path in "
+		    "no socket at %s (no such file): start the engine, or correct the path in "
 		    "hosts.yml",
 		    where);
 		break;
