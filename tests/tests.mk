@@ -47,7 +47,7 @@ TSAN_BIN := $(patsubst tests/tsan/%.c,$(BUILD)/tests/%,$(TSAN_SRC))
 
 $(BUILD)/tests/tsan_%: $(BUILD)/obj/tests/tsan/tsan_%.o $(TEST_PARTS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(TEST_LIBS)
 
 tsan-programs: $(TSAN_BIN)
 	setarch -R tests/run programs $(TSAN_BIN)
@@ -137,6 +137,19 @@ check-library: all
 
 CHECKS += library
 .PHONY: examples
+
+# ---- figures, beside rivals -----------------------------------------------------------
+# `make bench`; each program prints a table.
+
+BENCHES := $(BUILD)/tests/bench_read
+
+$(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c fleet.c rivals.c)) $(TEST_PARTS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -llmdb $(TEST_LIBS)
+
+bench: $(BENCHES)
+	@set -e; for b in $(BENCHES); do $$b; done
+.PHONY: bench
 
 # ---- the simulated engine ----------------------------------------------------------
 
