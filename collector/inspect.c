@@ -15,6 +15,7 @@
 
 static const double slow_after = 0.5; /* s: gives its place to another */
 static const double left_after = 5;   /* s: the cycle waits no longer */
+static const double follow_after = 1;  /* s: a second look at what was just created */
 static const double retry_most = 60;  /* s between inspects that fail */
 
 static void on_reply(void *arg, const struct engine_reply *r);
@@ -193,12 +194,20 @@ void inspect_ready(struct inspection *in, bool known, struct dcm_str text)
 		.text_known = known,
 		.text = text,
 	};
+	struct container *ct = in->container;
+	struct collector *c = in->collector;
+	bool follow = record_status_code(in->decoded.rec.status) == DCM_S_CREATED &&
+		      !ct->in_cycle && !ct->followed;
 
 	if (known)
-		in->container->compose_due = false;
-	in->container->inspected = true;
-	publish_container(in->collector, in->container, &src);
+		ct->compose_due = false;
+	ct->inspected = true;
+	publish_container(c, ct, &src);
 	finish(in, true);
+	if (follow) { /* a start that fails may have no event at all */
+		ct->followed = true;
+		inventory_touch(c, ct, follow_after);
+	}
 }
 
 static void on_reply(void *arg, const struct engine_reply *r)

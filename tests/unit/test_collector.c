@@ -68,6 +68,19 @@ static void test_events(void **state)
 	assert_true(shown("web"));
 }
 
+/* A start that fails may have no event: what was created is looked at once more. */
+static void test_silent_start(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	put(1, "new", "created");
+	event("create", 1);
+	UNTIL(status_is("new", "created"));
+	fleet[1].status = "exited";
+	UNTIL(status_is("new", "exited"));
+}
+
 /* An inspect that began before the container went must not bring it back. */
 static void test_late_inspect(void **state)
 {
@@ -446,6 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_first_list),
 		T(test_events),
+		T(test_silent_start),
 		T(test_late_inspect),
 		T(test_late_list),
 		T(test_missing_is_removed),
