@@ -45,6 +45,8 @@
 
 /* ---- the children --------------------------------------------------------- */
 
+enum { GENERATION = 7 }; /* of every shard */
+
 static inline void beat(const struct child_env *env)
 {
 	const struct control_msg m = {.kind = CONTROL_BEAT};
@@ -110,12 +112,15 @@ static inline void answer(const struct child_env *env, const char *id,
 static inline int collector(const struct child_env *env, const struct host_config *host,
 		     const struct cache_config *cache)
 {
-	struct control_msg m = {.kind = CONTROL_SHARD, .generation = 7};
+	struct control_msg m = {.kind = CONTROL_SHARD, .generation = GENERATION};
+	char shard[DCM_OBJECT_NAME_MAX];
 
 	(void)cache;
 	dprintf(1, "%s start %d\n", host->id, (int)getpid());
 	if (!strcmp(host->id, "stillborn"))
 		return 5;
+	names_shard(shard, env->uid, env->instance, host->id, GENERATION);
+	close(shm_open(shard, O_CREAT | O_RDWR, 0640));
 	control_send(env->control, &m);
 	m = (struct control_msg){.kind = CONTROL_CYCLE, .containers = 4, .seconds = 0.5};
 	control_send(env->control, &m);

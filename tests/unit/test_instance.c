@@ -68,7 +68,7 @@ static void leave_shard(const char *host)
 	char name[DCM_OBJECT_NAME_MAX];
 	int fd;
 
-	names_shard(name, geteuid(), t.instance, host, 3);
+	names_shard(name, geteuid(), t.instance, host, GENERATION);
 	fd = shm_open(name, O_CREAT | O_RDWR, 0640);
 	assert_true(fd >= 0);
 	close(fd);
@@ -104,6 +104,46 @@ static void test_killed_supervisor(void **state)
 	assert_int_equal(objects(""), 0);
 }
 
+/* A child of a killed supervisor that is not gone yet holds the next one back. */
+static void test_orphan(void **state)
+{
+	struct instance i = new_instance();
+	int ready[2];
+	pid_t orphan;
+	char byte;
+
+	(void)state;
+	write_config(base);
+	start();
+	assert_notified("READY=1");
+	assert_int_equal(pipe(ready), 0);
+	orphan = fork();
+	if (orphan == 0) {
+		instance_child_lock(&i);
+		write(ready[1], "x", 1);
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	assert_int_equal(end(SIGKILL), -SIGKILL);
+	close(t.out);
+	close(t.log);
+	t.n = 0;
+	t.said[0] = '\0';
+	start();
+	sleep(1);
+	assert_int_equal(objects("lock"), 1);
+	fcntl(t.out, F_SETFL, O_NONBLOCK);
+	assert_int_equal(read(t.out, &byte, 1), -1); /* nobody was started */
+	assert_int_equal(errno, EAGAIN);
+	kill(orphan, SIGKILL);
+	waitpid(orphan, NULL, 0);
+	pid_of("good", 1);
+	assert_int_equal(end(SIGTERM), 0);
+}
+
 /* What logind does to a user who logs out. */
 static void test_memory_removed(void **state)
 {
@@ -125,8 +165,14 @@ static void test_memory_removed(void **state)
 	assert_int_not_equal(pid_of("good", 2), good); /* a lock of its own again */
 	assert_true(row("good", &h, description));
 	assert_int_equal(instance_lock(&other, err), INSTANCE_HELD);
+	said("good shown", 2);
+	names_shard(name, other.uid, other.name, "good", GENERATION);
+	assert_int_equal(shm_unlink(name), 0);
+	said("good shown", 3);
+	assert_int_equal(objects(":host:good:"), 1);
+	names_lock(name, other.uid, other.name);
 	/* Another takes the instance: this one ends and leaves it alone. */
-	good = pid_of("good", 2);
+	good = pid_of("good", 3);
 	shm_unlink(name);
 	assert_int_equal(instance_lock(&other, err), 0);
 	assert_int_equal(end(0), 1);
@@ -141,6 +187,7 @@ int main(int argc, char **argv)
 		STORY(test_reload),
 		STORY(test_one_instance),
 		STORY(test_killed_supervisor),
+		STORY(test_orphan),
 		STORY(test_memory_removed),
 	};
 
