@@ -27,19 +27,28 @@ static int host_shard(dcm *d, const char *host, uint32_t *slot, struct dcm_slot 
 {
 	int rc = dcm_slot_of(d, host, slot);
 
-	if (rc == DCM_OK)
-		rc = dcm_slot_shard_checked(d, *slot, s);
-	return rc;
+	return rc == DCM_OK ? dcm_slot_shard_checked(d, *slot, s) : rc;
+}
+
+/* The same for a look-up by id, which is to be quick: no look at a clock where it
+ * is the host of the last one and nothing was published since. */
+static int host_shard_again(dcm *d, const char *host, uint32_t *slot, struct dcm_slot **s)
+{
+	*slot = d->last_slot;
+	if (host && dcm_slot_shard(d, *slot, s) == DCM_OK && strcmp((*s)->host, host) == 0)
+		return DCM_OK;
+	return host_shard(d, host, slot, s);
 }
 
 int dcm_find_id(dcm *d, const char *host, const uint8_t id[32], struct dcm_ref *out)
 {
 	uint32_t slot, entry, generation;
 	struct dcm_slot *s;
-	int rc = host_shard(d, host, &slot, &s);
+	int rc = host_shard_again(d, host, &slot, &s);
 
 	if (rc != DCM_OK)
 		return rc;
+	d->last_slot = slot;
 	rc = region_find_id(&s->map, id, &entry, &generation);
 	if (rc == DCM_OK && entry != DCM_SELF) {
 		make_ref(s, slot, entry, generation, out);

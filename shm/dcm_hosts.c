@@ -243,7 +243,15 @@ int dcm_hosts_read(dcm *d, struct dcm_hosts *out)
 
 int dcm_info_load(dcm *d)
 {
-	static const struct dcm_info defaults = {.ttl = {120, 300, 3600, 7200, 0}};
+	static const struct dcm_info defaults = {
+		.ttl = {120, 300, 3600, 7200, 0},
+		.status_update = 60,
+		.memory_retention = 3600,
+		.disk_retention = 604800,
+		.memory_cleanup_interval = 300,
+		.disk_cleanup_interval = 3600,
+		.log_tail_lines = 100,
+	};
 	const struct dcm_entry *e = region_entry(&d->dir, DCM_SELF);
 	struct region_blob b;
 	uint32_t generation;

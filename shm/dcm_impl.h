@@ -67,6 +67,7 @@ struct dcm {
 
 	struct dcm_slot **slot;		      /* by entry of the directory; NULL: not seen yet */
 	uint32_t n_slots;
+	uint32_t last_slot;		      /* of the last look-up by id */
 	uint32_t *order;		      /* live slots by host id */
 	uint32_t n_order, room_order;
 	uint32_t order_publish, order_epoch;

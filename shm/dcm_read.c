@@ -110,26 +110,30 @@ static int decode_tiers(struct block *b, const struct tier_copy *t, size_t used,
 /* ---- what the reader adds ----------------------------------------------- */
 
 /* The offset of the host's engine's clock to ours, as its row says; 0: unknown. */
-static double clock_offset(struct dcm_slot *s)
+static double read_clock_offset(struct dcm_slot *s, const struct dcm_entry *e)
 {
-	const struct dcm_entry *e = region_entry(&s->map, DCM_SELF);
 	struct dcm_host h = {.clock_offset = NAN};
 	struct region_blob b;
-	uint32_t generation;
-	uint64_t ref;
+	uint32_t generation = atomic_load_explicit(&e->generation, memory_order_acquire);
 
-	if (!e)
-		return 0;
-	ref = atomic_load_explicit(&e->ref[DCM_STATUS], memory_order_acquire);
-	if (ref == s->clock_ref)
-		return s->clock_offset;
-	generation = atomic_load_explicit(&e->generation, memory_order_acquire);
 	if (region_blob_load(&s->map, &e->ref[DCM_STATUS], DCM_SELF, generation, DCM_STATUS, &b) ||
 	    !record_decode_host(b.data, b.len, DCM_STATUS, &h) || !region_blob_ok(&b))
 		return 0;
 	s->clock_offset = isfinite(h.clock_offset) ? h.clock_offset : 0;
 	s->clock_ref = b.ref;
 	return s->clock_offset;
+}
+
+/* Its row is decoded when it is another one than the last time. */
+static double clock_offset(struct dcm_slot *s)
+{
+	const struct dcm_entry *e = region_entry(&s->map, DCM_SELF);
+
+	if (!e)
+		return 0;
+	if (atomic_load_explicit(&e->ref[DCM_STATUS], memory_order_acquire) == s->clock_ref)
+		return s->clock_offset;
+	return read_clock_offset(s, e);
 }
 
 static void add_times(dcm *d, const struct dcm_place *p, double now, struct dcm_record *r)

@@ -174,7 +174,7 @@ static struct mp_item take_tagged(struct mp *m, uint8_t tag)
 	}
 }
 
-struct mp_item mp_next_wide(struct mp *m)
+struct mp_item mp_next(struct mp *m)
 {
 	uint8_t tag;
 
@@ -204,8 +204,13 @@ static void skip_rest(struct mp *m, struct mp_item it)
 	uint64_t todo = it.type == MP_ARRAY ? it.n : it.type == MP_MAP ? 2 * (uint64_t)it.n : 0;
 
 	while (todo > 0 && !m->bad) {
-		it = mp_next(m);
+		const char *text;
+		uint32_t len;
+
 		todo--;
+		if (mp_short_text(m, &text, &len))
+			continue;
+		it = mp_next(m);
 		if (it.type == MP_ARRAY)
 			todo += it.n;
 		else if (it.type == MP_MAP)
@@ -215,7 +220,11 @@ static void skip_rest(struct mp *m, struct mp_item it)
 
 void mp_skip(struct mp *m)
 {
-	skip_rest(m, mp_next(m));
+	const char *text;
+	uint32_t len;
+
+	if (!mp_short_text(m, &text, &len))
+		skip_rest(m, mp_next(m));
 }
 
 bool mp_int(struct mp *m, int64_t *out)
@@ -254,7 +263,7 @@ bool mp_bool(struct mp *m, bool *out)
 	return false;
 }
 
-bool mp_str(struct mp *m, struct dcm_str *out)
+bool mp_long_str(struct mp *m, struct dcm_str *out)
 {
 	struct mp_item it = mp_next(m);
 

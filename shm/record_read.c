@@ -22,13 +22,20 @@ struct reader {
 	size_t room;
 };
 
+/* A text was read, and its tag's byte may be written to. */
+static inline void owe(struct reader *r, const char *text, uint32_t len)
+{
+	*r->owed = 0;
+	r->owed = r->terminate ? (uint8_t *)(uintptr_t)text + len : &r->sink;
+}
+
 static inline struct mp_item next(struct reader *r)
 {
 	struct mp_item it = mp_next(&r->m);
 
 	*r->owed = 0;
-	if (it.type == MP_STR && r->terminate)
-		r->owed = (uint8_t *)(uintptr_t)it.s.s + it.s.len;
+	if (it.type == MP_STR)
+		owe(r, it.s.s, it.s.len);
 	return it;
 }
 
@@ -63,46 +70,58 @@ static void *take(struct reader *r, uint32_t n, size_t size, size_t least)
 	return p;
 }
 
-static struct dcm_str read_str(struct reader *r)
-{
-	struct mp_item it = next(r);
-
-	if (it.type == MP_STR)
-		return it.s;
-	pass_over(r, it);
-	return (struct dcm_str){0};
-}
-
-/* A map of text fields, such as a network, into the struct dcm_str side by side
- * at `out`, in the order of `keys`. */
-static void read_texts(struct reader *r, const char *const *keys, unsigned n_keys,
-		       struct dcm_str *out)
-{
-	struct mp_item it = next(r);
-
-	for (unsigned i = 0; i < n_keys; i++)
-		out[i] = (struct dcm_str){0};
-	if (it.type != MP_MAP) {
-		pass_over(r, it);
-		return;
-	}
-	for (uint32_t i = 0; i < it.n && !r->m.bad; i++) {
-		struct dcm_str key = read_str(r), value = read_str(r);
-		unsigned k = i;
-
-		if (k >= n_keys || !mp_key_is(key, keys[k]))
-			for (k = 0; k < n_keys && !mp_key_is(key, keys[k]); k++)
-				;
-		if (k < n_keys)
-			out[k] = value;
-	}
-}
-
 /* ---- one function a type of field --------------------------------------- */
 
-static void read_STR(struct reader *r, struct dcm_str *out)
+static void read_long_str(struct reader *r, struct dcm_str *out)
 {
-	*out = read_str(r);
+	struct mp_item it = next(r);
+
+	*out = (struct dcm_str){0};
+	if (it.type == MP_STR)
+		*out = it.s;
+	else
+		pass_over(r, it);
+}
+
+/* Filled part by part: a struct that is copied goes through memory, and stalls. */
+static inline void read_STR(struct reader *r, struct dcm_str *out)
+{
+	const char *s;
+	uint32_t len;
+
+	if (!mp_short_text(&r->m, &s, &len)) {
+		read_long_str(r, out);
+		return;
+	}
+	owe(r, s, len);
+	out->s = s;
+	out->len = len;
+}
+
+static bool begin_long(struct reader *r, enum mp_type type, uint32_t *n)
+{
+	struct mp_item it = next(r);
+
+	*n = it.n;
+	if (it.type == type)
+		return true;
+	pass_over(r, it);
+	return false;
+}
+
+/* The header of an array or map, with the shortcut for what most are: nil, or of
+ * less than 16.  false: it was nil, or of another type, and is passed over. */
+static inline bool begin(struct reader *r, enum mp_type type, uint32_t *n)
+{
+	uint8_t tag = r->m.p < r->m.end ? mp_byte(r->m.p) : 0;
+
+	if (tag == 0xc0 || (tag & 0xf0) == (type == MP_MAP ? 0x80 : 0x90)) {
+		*r->owed = 0;
+		r->m.p++;
+		*n = tag & 0xf;
+		return tag != 0xc0;
+	}
+	return begin_long(r, type, n);
 }
 
 static void read_INT(struct reader *r, int64_t *out)
@@ -129,119 +148,133 @@ static void read_BOOL(struct reader *r, int8_t *out)
 	pass_over(r, it);
 }
 
-static void read_strs_of(struct reader *r, struct mp_item it, struct dcm_strs *out)
-{
-	struct dcm_str *v;
-
-	*out = (struct dcm_strs){0};
-	if (it.type != MP_ARRAY) {
-		pass_over(r, it);
-		return;
-	}
-	v = take(r, it.n, sizeof(*v), 1);
-	if (!v)
-		return;
-	for (uint32_t i = 0; i < it.n; i++)
-		v[i] = read_str(r);
-	*out = (struct dcm_strs){v, it.n, true};
-}
-
 static void read_STRS(struct reader *r, struct dcm_strs *out)
 {
-	read_strs_of(r, next(r), out);
+	struct dcm_str *v;
+	uint32_t n;
+
+	*out = (struct dcm_strs){0};
+	if (!begin(r, MP_ARRAY, &n) || !(v = take(r, n, sizeof(*v), 1)))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		read_STR(r, &v[i]);
+	*out = (struct dcm_strs){v, n, true};
 }
 
 static void read_MAP(struct reader *r, struct dcm_map *out)
 {
-	struct mp_item it = next(r);
 	struct dcm_pair *v;
+	uint32_t n;
 
 	*out = (struct dcm_map){0};
-	if (it.type != MP_MAP) {
-		pass_over(r, it);
+	if (!begin(r, MP_MAP, &n) || !(v = take(r, n, sizeof(*v), 2)))
 		return;
+	for (uint32_t i = 0; i < n; i++) {
+		read_STR(r, &v[i].key);
+		read_STR(r, &v[i].value);
 	}
-	v = take(r, it.n, sizeof(*v), 2);
-	if (!v)
-		return;
-	for (uint32_t i = 0; i < it.n; i++) {
-		v[i].key = read_str(r);
-		v[i].value = read_str(r);
-	}
-	*out = (struct dcm_map){v, it.n, true};
-}
-
-/* At the least {"name": nil}: 7 bytes. */
-enum { TEXTS_LEAST = 7 };
-
-static void read_NETS(struct reader *r, struct dcm_networks *out)
-{
-	static const char *const keys[] = {"name", "ip", "gateway", "mac", "ipv6"};
-	struct mp_item it = next(r);
-	struct dcm_network *v;
-
-	_Static_assert(sizeof(*v) == 5 * sizeof(struct dcm_str), "texts side by side");
-	*out = (struct dcm_networks){0};
-	if (it.type != MP_ARRAY) {
-		pass_over(r, it);
-		return;
-	}
-	v = take(r, it.n, sizeof(*v), TEXTS_LEAST);
-	if (!v)
-		return;
-	for (uint32_t i = 0; i < it.n; i++)
-		read_texts(r, keys, 5, &v[i].name);
-	*out = (struct dcm_networks){v, it.n, true};
-}
-
-static void read_VOLS(struct reader *r, struct dcm_volumes *out)
-{
-	static const char *const keys[] = {"name", "source", "destination", "driver", "mode"};
-	struct mp_item it = next(r);
-	struct dcm_volume *v;
-
-	_Static_assert(sizeof(*v) == 5 * sizeof(struct dcm_str), "texts side by side");
-	*out = (struct dcm_volumes){0};
-	if (it.type != MP_ARRAY) {
-		pass_over(r, it);
-		return;
-	}
-	v = take(r, it.n, sizeof(*v), TEXTS_LEAST);
-	if (!v)
-		return;
-	for (uint32_t i = 0; i < it.n; i++)
-		read_texts(r, keys, 5, &v[i].name);
-	*out = (struct dcm_volumes){v, it.n, true};
+	*out = (struct dcm_map){v, n, true};
 }
 
 static void read_ALIASES(struct reader *r, struct dcm_aliases *out)
 {
-	struct mp_item it = next(r);
 	struct dcm_alias *v;
+	uint32_t n;
 
 	*out = (struct dcm_aliases){0};
-	if (it.type != MP_MAP) {
-		pass_over(r, it);
+	if (!begin(r, MP_MAP, &n) || !(v = take(r, n, sizeof(*v), 2)))
 		return;
-	}
-	v = take(r, it.n, sizeof(*v), 2);
-	if (!v)
-		return;
-	for (uint32_t i = 0; i < it.n; i++) {
-		v[i].network = read_str(r);
+	for (uint32_t i = 0; i < n; i++) {
+		read_STR(r, &v[i].network);
 		read_STRS(r, &v[i].aliases);
 	}
-	*out = (struct dcm_aliases){v, it.n, true};
+	*out = (struct dcm_aliases){v, n, true};
+}
+
+/* ---- networks and volumes: maps of five texts ---------------------------- */
+
+enum {
+	TEXTS = 5,
+	TEXTS_LEAST = 7, /* bytes: {"name": nil} at the least */
+};
+
+/* One map into the texts side by side at `out`, in the order of `keys`. */
+static void read_texts(struct reader *r, const struct dcm_str keys[TEXTS],
+		       struct dcm_str *out)
+{
+	uint32_t n;
+
+	memset(out, 0, TEXTS * sizeof(*out));
+	if (!begin(r, MP_MAP, &n))
+		return;
+	for (uint32_t i = 0; i < n && !r->m.bad; i++) {
+		struct dcm_str key, none;
+		unsigned k = i;
+
+		read_STR(r, &key);
+		if (k >= TEXTS || keys[k].len != key.len || memcmp(keys[k].s, key.s, key.len) != 0)
+			for (k = 0; k < TEXTS && !mp_key_is(key, keys[k].s); k++)
+				;
+		read_STR(r, k < TEXTS ? &out[k] : &none);
+	}
+}
+
+static void read_NETS(struct reader *r, struct dcm_networks *out)
+{
+	static const struct dcm_str keys[TEXTS] = {
+		{"name", 4}, {"ip", 2}, {"gateway", 7}, {"mac", 3}, {"ipv6", 4}};
+	struct dcm_network *v;
+	uint32_t n;
+
+	_Static_assert(sizeof(*v) == TEXTS * sizeof(struct dcm_str), "texts side by side");
+	*out = (struct dcm_networks){0};
+	if (!begin(r, MP_ARRAY, &n) || !(v = take(r, n, sizeof(*v), TEXTS_LEAST)))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		read_texts(r, keys, &v[i].name);
+	*out = (struct dcm_networks){v, n, true};
+}
+
+static void read_VOLS(struct reader *r, struct dcm_volumes *out)
+{
+	static const struct dcm_str keys[TEXTS] = {
+		{"name", 4}, {"source", 6}, {"destination", 11}, {"driver", 6}, {"mode", 4}};
+	struct dcm_volume *v;
+	uint32_t n;
+
+	_Static_assert(sizeof(*v) == TEXTS * sizeof(struct dcm_str), "texts side by side");
+	*out = (struct dcm_volumes){0};
+	if (!begin(r, MP_ARRAY, &n) || !(v = take(r, n, sizeof(*v), TEXTS_LEAST)))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		read_texts(r, keys, &v[i].name);
+	*out = (struct dcm_volumes){v, n, true};
 }
 
 /* ---- a tier ------------------------------------------------------------- */
 
+/* memcmp() of a length that the compiler knows, by comparisons of 8 bytes, the last
+ * of which overlaps the one before: no call, however long the name. */
+static inline __attribute__((always_inline)) bool same(const uint8_t *p, const char *name,
+						       size_t len)
+{
+	size_t i;
+
+	if (len < 8)
+		return memcmp(p, name, len) == 0;
+	for (i = 0; i + 8 <= len; i += 8)
+		if (memcmp(p + i, name + i, 8) != 0)
+			return false;
+	return memcmp(p + len - 8, name + len - 8, 8) == 0;
+}
+
 /* The next key is `name`: passes over it. */
-static inline bool at_key(struct reader *r, const char *name, size_t len)
+static inline __attribute__((always_inline)) bool at_key(struct reader *r, const char *name,
+							 size_t len)
 {
 	const uint8_t *p = r->m.p;
 
-	if ((size_t)(r->m.end - p) <= len || p[0] != (0xa0 | len) || memcmp(p + 1, name, len) != 0)
+	if ((size_t)(r->m.end - p) <= len || p[0] != (0xa0 | len) || !same(p + 1, name, len))
 		return false;
 	*r->owed = 0;
 	r->owed = &r->sink;
@@ -302,9 +335,10 @@ static void read_field(struct reader *r, enum dcm_field f, struct dcm_record *re
 /* A pair whose key was not the one expected: look it up, or pass over it. */
 static void read_any(struct reader *r, enum dcm_tier tier, struct dcm_record *rec)
 {
-	struct dcm_str key = read_str(r);
+	struct dcm_str key;
 	struct field_range range = record_tier_fields[tier];
 
+	read_STR(r, &key);
 	for (unsigned f = range.first; f < range.end; f++) {
 		const struct field *d = &record_fields[f];
 

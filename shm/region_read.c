@@ -29,7 +29,11 @@
 
 #include "region_limit.h"
 
-enum { TRIES = 4, RECHECK = 256 /* buckets between looks at the descriptor */ };
+enum {
+	TRIES = 4,
+	RECHECK = 256,	     /* buckets between looks at the descriptor */
+	PREFETCH_MAX = 4096, /* bytes of a blob */
+};
 
 #define load_acq(p) atomic_load_explicit((p), memory_order_acquire)
 #define load_rlx(p) atomic_load_explicit((p), memory_order_relaxed)
@@ -74,20 +78,29 @@ bool region_entry_ok(const struct dcm_entry *e, uint32_t generation)
 	return load_rlx(&e->generation) == generation;
 }
 
+/*
+ * In two goes: the first lines of all blobs, so that they come together instead
+ * of one after the other; then, by what their headers say, the rest of them.  The
+ * lengths are only hints here, bounded by what may be read.
+ */
 void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e)
 {
-	uint64_t ref[DCM_TIER_SLOTS], limit;
+	const struct dcm_blob *b[DCM_TIER_SLOTS];
+	uint64_t limit = region_limit(m), off;
+	unsigned n = 0;
 
-	for (int t = 0; t < DCM_TIER_SLOTS; t++)
-		ref[t] = load_rlx(&e->ref[t]);
-	limit = region_limit(m);
 	for (int t = 0; t < DCM_TIER_SLOTS; t++) {
-		uint64_t off = DCM_REF_OFFSET(ref[t]);
-
-		if (off < DCM_PAGE || off + 2 * DCM_UNIT > limit)
+		off = DCM_REF_OFFSET(load_rlx(&e->ref[t]));
+		if (off < DCM_PAGE || off + DCM_UNIT > limit)
 			continue;
-		__builtin_prefetch(m->base + off);
-		__builtin_prefetch(m->base + off + DCM_UNIT);
+		b[n] = (const struct dcm_blob *)(m->base + off);
+		__builtin_prefetch(b[n++]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t len = load_rlx(&b[i]->length) + DCM_BLOB_HEADER;
+
+		for (uint32_t at = DCM_UNIT; at < len && at < PREFETCH_MAX; at += DCM_UNIT)
+			__builtin_prefetch((const uint8_t *)b[i] + at);
 	}
 }
 
@@ -151,28 +164,23 @@ bool region_blob_ok(const struct region_blob *b)
 	return load_rlx(&b->blob->seq) == b->seq && load_rlx(b->slot) == b->ref;
 }
 
-static inline void copy_words(void *dst, const uint8_t *src, uint32_t len)
+static inline void copy_words(void *dst, size_t room, const uint8_t *src, uint32_t len)
 {
 	const _Atomic uint64_t *s = (const _Atomic uint64_t *)src;
 	uint8_t *d = dst;
-	uint32_t n = len / 8;
-	uint64_t w[4];
+	/* A payload is stored in whole words, so the last one is there; with room for
+	 * it, all of it is copied. */
+	uint32_t n = len % 8 && room - len >= 8 - len % 8 ? len / 8 + 1 : len / 8;
+	uint64_t w;
 
-	for (; n >= 4; n -= 4, s += 4, d += 32) {
-		w[0] = load_rlx(&s[0]);
-		w[1] = load_rlx(&s[1]);
-		w[2] = load_rlx(&s[2]);
-		w[3] = load_rlx(&s[3]);
-		memcpy(d, w, 32);
+	/* One by one: an array in between would go through memory, and stall. */
+	for (uint32_t i = 0; i < n; i++) {
+		w = load_rlx(&s[i]);
+		memcpy(d + 8 * (size_t)i, &w, 8);
 	}
-	for (; n > 0; n--, s++, d += 8) {
-		w[0] = load_rlx(s);
-		memcpy(d, w, 8);
-	}
-	if (len % 8) {
-		/* A payload is stored in whole words, so the last one is there. */
-		w[0] = load_rlx(s);
-		memcpy(d, w, len % 8);
+	if (8 * (uint64_t)n < len) {
+		w = load_rlx(&s[n]);
+		memcpy(d + 8 * (size_t)n, &w, len % 8);
 	}
 }
 
@@ -195,7 +203,7 @@ int region_blob_copy(const struct region_map *m, const _Atomic uint64_t *slot, u
 				return DCM_ENOMEM;
 			continue;
 		}
-		copy_words(dst, b.data, b.len);
+		copy_words(dst, room, b.data, b.len);
 		if (!region_blob_ok(&b))
 			continue;
 		*written = b.written;
@@ -273,7 +281,7 @@ static enum match match_name(const struct region_map *m, const struct name_key *
 		return CHANGED;
 	same = b.len == key->len;
 	if (same) {
-		copy_words(copy, b.data, b.len);
+		copy_words(copy, sizeof(copy), b.data, b.len);
 		same = memcmp(copy, key->s, key->len) == 0;
 	}
 	if (!region_blob_ok(&b) || !region_entry_ok(e, gen))

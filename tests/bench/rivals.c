@@ -1,0 +1,172 @@
+/* rivals.c - see rivals.h. */
+#include "rivals.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <lmdb.h>
+
+#include "fleet.h"
+
+/* ---- LMDB --------------------------------------------------------------- */
+
+struct rival {
+	MDB_env *env;
+	MDB_dbi dbi;
+	MDB_txn *write, *all, *own;
+};
+
+static void must(int rc, const char *what)
+{
+	if (rc != 0)
+		die("%s: %s", what, mdb_strerror(rc));
+}
+
+struct rival *lmdb_new(const char *dir, uint32_t n)
+{
+	struct rival *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		die("no memory");
+	must(mdb_env_create(&r->env), "mdb_env_create");
+	must(mdb_env_set_mapsize(r->env, (size_t)n * 8192 + (64 << 20)), "mdb_env_set_mapsize");
+	must(mdb_env_open(r->env, dir, MDB_NOSYNC | MDB_WRITEMAP | MDB_NOTLS, 0600), "mdb_env_open");
+	must(mdb_txn_begin(r->env, NULL, 0, &r->write), "mdb_txn_begin");
+	must(mdb_dbi_open(r->write, NULL, 0, &r->dbi), "mdb_dbi_open");
+	return r;
+}
+
+void lmdb_put(struct rival *r, const uint8_t id[32], const void *value, size_t len)
+{
+	MDB_val k = {32, (void *)(uintptr_t)id}, v = {len, (void *)(uintptr_t)value};
+
+	must(mdb_put(r->write, r->dbi, &k, &v, 0), "mdb_put");
+}
+
+void lmdb_ready(struct rival *r)
+{
+	must(mdb_txn_commit(r->write), "mdb_txn_commit");
+	must(mdb_txn_begin(r->env, NULL, MDB_RDONLY, &r->all), "mdb_txn_begin");
+	must(mdb_txn_begin(r->env, NULL, MDB_RDONLY, &r->own), "mdb_txn_begin");
+	mdb_txn_reset(r->own);
+}
+
+const uint8_t *lmdb_get(struct rival *r, const uint8_t id[32], size_t *len, int renewed)
+{
+	MDB_val k = {32, (void *)(uintptr_t)id}, v;
+	MDB_txn *txn = renewed ? r->own : r->all;
+
+	if (renewed)
+		must(mdb_txn_renew(txn), "mdb_txn_renew");
+	must(mdb_get(txn, r->dbi, &k, &v), "mdb_get");
+	if (renewed)
+		mdb_txn_reset(txn); /* a program would have used the value before */
+	*len = v.mv_size;
+	return v.mv_data;
+}
+
+void lmdb_each(struct rival *r, void (*fn)(const uint8_t *value, size_t len, void *arg), void *arg)
+{
+	MDB_cursor *c;
+	MDB_val k, v;
+
+	must(mdb_cursor_open(r->all, r->dbi, &c), "mdb_cursor_open");
+	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
+		fn(v.mv_data, v.mv_size, arg);
+	mdb_cursor_close(c);
+}
+
+void lmdb_free(struct rival *r, const char *dir)
+{
+	static const char *const files[] = {"data.mdb", "lock.mdb"};
+	char path[256];
+
+	mdb_txn_abort(r->all);
+	mdb_txn_abort(r->own);
+	mdb_env_close(r->env);
+	free(r);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+/* ---- a bare hash table -------------------------------------------------- */
+
+struct item {
+	uint8_t id[32];
+	uint32_t len;
+	uint8_t data[];
+};
+struct bare {
+	uint8_t *base;
+	size_t size, used;
+	uint64_t mask;
+	uint64_t *bucket; /* offsets of items; 0: empty */
+};
+
+struct bare *bare_new(uint32_t n, size_t bytes)
+{
+	struct bare *h = calloc(1, sizeof(*h));
+	uint64_t buckets = 1;
+
+	while (buckets < 2ull * n)
+		buckets *= 2;
+	if (!h)
+		die("no memory");
+	h->size = buckets * 8 + (size_t)n * (bytes + 128);
+	h->base = mmap(NULL, h->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (h->base == MAP_FAILED)
+		die("no memory for %zu bytes", h->size);
+	h->bucket = (uint64_t *)h->base;
+	h->mask = buckets - 1;
+	h->used = buckets * 8;
+	return h;
+}
+
+static uint64_t first_bucket(const struct bare *h, const uint8_t id[32])
+{
+	uint64_t v;
+
+	memcpy(&v, id, 8); /* ids are random */
+	return v & h->mask;
+}
+
+void bare_put(struct bare *h, const uint8_t id[32], const void *value, size_t len)
+{
+	struct item *it = (struct item *)(h->base + h->used);
+	uint64_t i = first_bucket(h, id);
+
+	if (h->size - h->used < sizeof(*it) + len + 64)
+		die("the bare table is full");
+	while (h->bucket[i])
+		i = (i + 1) & h->mask;
+	h->bucket[i] = h->used;
+	memcpy(it->id, id, 32);
+	it->len = (uint32_t)len;
+	memcpy(it->data, value, len);
+	h->used = (h->used + sizeof(*it) + len + 63) & ~(size_t)63;
+}
+
+const uint8_t *bare_get(const struct bare *h, const uint8_t id[32], size_t *len)
+{
+	for (uint64_t i = first_bucket(h, id); h->bucket[i]; i = (i + 1) & h->mask) {
+		const struct item *it = (const struct item *)(h->base + h->bucket[i]);
+
+		if (memcmp(it->id, id, 32) == 0) {
+			*len = it->len;
+			return it->data;
+		}
+	}
+	die("a record is missing in the bare table");
+}
+
+void bare_free(struct bare *h)
+{
+	munmap(h->base, h->size);
+	free(h);
+}
