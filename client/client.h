@@ -51,6 +51,7 @@ struct client {
 	dcm *d;
 	struct options o;
 	struct output out;
+	bool stale; /* --strict, and the answer is not fresh: exit 4 */
 };
 
 /* The most that is waited for dcmd to read hosts anew, or to fetch a log. */
@@ -94,9 +95,9 @@ int cmd_doctor(struct client *c);
 int client_open(struct client *c, char *err, size_t errlen);
 /* EXIT_OK where the host exists, else a message. */
 int host_exists(struct client *c, const char *host);
-/* Reads hosts anew (n 0: all) for --refresh: what cannot be is a warning, or
- * under --strict exit 4. */
-int refresh_first(struct client *c, const char *const *hosts, size_t n);
+/* Reads hosts anew (n 0: all) for --refresh: what cannot be is a warning, and
+ * under --strict makes an answer exit 4. */
+void refresh_first(struct client *c, const char *const *hosts, size_t n);
 /* dcm_read() that tries again while a writer is faster. */
 int read_record(struct client *c, struct dcm_ref ref, struct dcm_record *r);
 

@@ -79,26 +79,21 @@ static const char *outcome_error(const struct dcm_outcome *o)
 	return o->rc == DCM_OK ? NULL : *o->error ? o->error : dcm_strerror(o->rc);
 }
 
-int refresh_first(struct client *c, const char *const *hosts, size_t n)
+void refresh_first(struct client *c, const char *const *hosts, size_t n)
 {
 	struct dcm_outcome *out;
 	size_t i, n_out;
-	int rc = refresh(c, hosts, n, &out, &n_out), status = EXIT_OK;
+	int rc = refresh(c, hosts, n, &out, &n_out);
 
 	for (i = 0; i < n_out; i++)
 		if (out[i].rc != DCM_OK)
-			warn("%s could not be read anew (%s): %s", out[i].host,
-			     outcome_error(&out[i]),
-			     c->o.strict ? "no answer, since --strict was given" :
-					   "the answer is what was known of it");
+			warn("%s could not be read anew (%s): the answer is what was known of it",
+			     out[i].host, outcome_error(&out[i]));
 	if (rc && !n_out)
-		warn("nothing could be read anew (%s): %s", dcm_error(c->d),
-		     c->o.strict ? "no answer, since --strict was given" :
-				   "the answer is what was known");
-	if (rc && c->o.strict)
-		status = EXIT_PARTIAL;
+		warn("nothing could be read anew (%s): the answer is what was known",
+		     dcm_error(c->d));
+	c->stale = rc && c->o.strict;
 	free(out);
-	return status;
 }
 
 /* A host that is not there is 1, and nothing was asked; one that could not be

@@ -66,9 +66,7 @@ int cmd_ps(struct client *c)
 		return status;
 	if (c->o.refresh) {
 		n = filter_hosts(c->o.filter, hosts, 64);
-		status = host ? refresh_first(c, &host, 1) : refresh_first(c, hosts, n);
-		if (status)
-			return status;
+		refresh_first(c, host ? &host : hosts, host ? 1 : n);
 	}
 	rc = filter_resolve(c->o.filter, c->d, host, &why);
 	if (rc) {
@@ -89,10 +87,9 @@ int cmd_get(struct client *c)
 
 	if (c->o.refresh) {
 		status = host_exists(c, host);
-		if (!status)
-			status = refresh_first(c, &host, 1);
 		if (status)
 			return status;
+		refresh_first(c, &host, 1);
 	}
 	dcm_record_init(&r);
 	/* Removed and made anew between look-up and reading: look it up again. */
@@ -116,9 +113,10 @@ int cmd_get(struct client *c)
 static int by_text(struct client *c, enum dcm_query_kind kind, const char *text, const char *value)
 {
 	struct dcm_query q = {.kind = kind, .text = text, .value = value};
-	int status = c->o.refresh ? refresh_first(c, NULL, 0) : EXIT_OK;
 
-	return status ? status : list(c, &q, NULL);
+	if (c->o.refresh)
+		refresh_first(c, NULL, 0);
+	return list(c, &q, NULL);
 }
 
 int cmd_stack(struct client *c)

@@ -179,7 +179,8 @@ static int run(struct client *c, const struct command *k)
 		if (rc)
 			return fail(exit_of(rc), "%s", *err ? err : dcm_strerror(rc));
 	}
-	return k->run(c);
+	status = k->run(c);
+	return status == EXIT_OK && c->stale ? EXIT_PARTIAL : status;
 }
 
 static int dispatch(struct client *c)

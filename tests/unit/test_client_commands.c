@@ -290,8 +290,10 @@ static void asking_without_a_broker(void **state)
 	assert_int_equal(dcm_client("get beta shop-web-1 --refresh --format {name}"), EXIT_OK);
 	assert_string_equal(out.text, "shop-web-1\n");
 	fails("get nowhere x --refresh", EXIT_NOTFOUND, "nowhere");
-	assert_int_equal(dcm_client("stack shop --refresh --strict"), EXIT_PARTIAL);
-	assert_string_equal(out.text, "");
+	assert_int_equal(dcm_client("ps beta --refresh --strict -q"), EXIT_PARTIAL);
+	assert_string_equal(out.text, "abcd00000000\n");
+	assert_non_null(strstr(err.text, "could be read anew"));
+	assert_int_equal(dcm_client("get beta nobody --refresh --strict"), EXIT_NOTFOUND);
 	assert_int_equal(dcm_client("refresh alpha"), EXIT_PARTIAL);
 	assert_int_equal(dcm_client("logs alpha lone"), EXIT_PARTIAL);
 	fails("refresh nowhere", EXIT_NOTFOUND, "nowhere");
