@@ -21,15 +21,16 @@ LDFLAGS  += $(SAN) -Wl,-z,relro,-z,now -Wl,--as-needed
 # Each part is an archive; a program or test links the archives below it, and
 # takes of them what it uses.
 
-# Daemon's side of shm/: writing, control messages, log.  All else is libdcm.
-WRITER_SRC    := $(wildcard shm/region_write*.c shm/record_write*.c shm/control.c shm/log.c)
+# Daemon's side of shm/: writing, snapshots, control messages, log.  All else is libdcm.
+WRITER_SRC    := $(wildcard shm/region_write*.c shm/record_write*.c shm/snapshot.c shm/control.c \
+                            shm/log.c)
 LIB_SRC       := $(filter-out $(WRITER_SRC),$(wildcard shm/*.c))
 BROKER_SRC    := $(wildcard broker/*.c)
 COLLECTOR_SRC := $(filter-out collector/dcmd.c,$(wildcard collector/*.c))
 CLIENT_SRC    := $(filter-out client/main.c,$(wildcard client/*.c))
 
 LIB_LIBS       := -lxxhash
-WRITER_LIBS    := -lmsgpackc
+WRITER_LIBS    := -lmsgpackc -llz4
 COLLECTOR_LIBS := -lcurl -levent_core -ljson-c -lyaml
 BROKER_LIBS    := -levent_core
 

@@ -27,9 +27,11 @@ void cleanup_init(struct cleanup *c, const struct child_env *env, dcm *d, struct
 	c->memory_due = c->disk_due = now_of(CLOCK_MONOTONIC) + 1;
 }
 
-/* Hosts that nobody has verified for too long hold no containers any more. */
-static void forget_old(struct cleanup *c, double retention)
+/* Hosts that nobody has verified for too long hold no containers any more.  What
+ * came from disk at the start was verified before it: it counts from the start. */
+static void forget_old(struct cleanup *c, const struct dcm_info *info)
 {
+	double up = now_of(CLOCK_REALTIME) - info->started;
 	struct dcm_hosts hosts = {0};
 
 	if (dcm_hosts_read(c->d, &hosts) != DCM_OK)
@@ -39,13 +41,13 @@ static void forget_old(struct cleanup *c, double retention)
 		char id[64];
 
 		/* An age that is not known is not too old. */
-		if (!(h->age > retention) || h->containers <= 0 || h->id.len >= sizeof(id))
+		if (!(fmin(h->age, up) > info->memory_retention) || h->containers <= 0 || h->id.len >= sizeof(id))
 			continue;
 		memcpy(id, h->id.s, h->id.len);
 		id[h->id.len] = 0;
 		log_event(LOG_LEVEL_INFO, "host_expired", id, LF_NUM("age", h->age),
 			  LF_INT("containers", h->containers));
-		requests_order(c->requests, CONTROL_FORGET, id);
+		requests_order(c->requests, CONTROL_EXPIRE, id);
 	}
 	dcm_hosts_free(&hosts);
 }
@@ -65,7 +67,7 @@ void cleanup_tick(struct cleanup *c)
 
 		if (n)
 			log_event(LOG_LEVEL_INFO, "orphans_removed", NULL, LF_INT("objects", n));
-		forget_old(c, info.memory_retention);
+		forget_old(c, &info);
 		c->memory_due = now + fmax(info.memory_cleanup_interval, 1);
 	}
 	if (now >= c->disk_due) {
@@ -79,11 +81,15 @@ void cleanup_tick(struct cleanup *c)
 
 /* ---- files ---------------------------------------------------------------- */
 
+/* HOST.snap, and what was set aside or never finished of a host that is gone. */
 static bool is_snapshot(const char *name)
 {
-	size_t n = strlen(name);
+	const char *tail = strrchr(name, '.');
 
-	return n > 5 && strcmp(name + n - 5, ".snap") == 0;
+	if (tail && (strncmp(tail, ".bad-", 5) == 0 || strncmp(tail, ".tmp-", 5) == 0) &&
+	    tail[5 + strspn(tail + 5, "0123456789")] == '\0')
+		return tail - name > 5 && strncmp(tail - 5, ".snap", 5) == 0;
+	return tail && tail > name && strcmp(tail, ".snap") == 0;
 }
 
 /* By the time of the last write: a host that is seen writes its snapshot anew, so

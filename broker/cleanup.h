@@ -2,11 +2,13 @@
  * cleanup.h - what the broker throws away, and what it never touches.
  *
  *  - Containers of a host that was not verified for memory_retention: its
- *    collector is asked to forget them (the broker writes no shard).
+ *    collector is asked to let them go (the broker writes no shard).  What a
+ *    start brought from disk has that long from the start.
  *  - Memory objects of instances of this user that are dead: those whose lock
  *    nobody holds; where the lock object itself is missing, once that was so for
  *    ORPHAN_WAIT_S.  Never another user's, never the own instance's.
- *  - Snapshots (*.snap) of this instance older than disk_retention.
+ *  - Snapshots (*.snap, and *.snap.bad-N) of this instance older than
+ *    disk_retention.
  */
 #ifndef DCM_CLEANUP_H
 #define DCM_CLEANUP_H

@@ -206,6 +206,7 @@ static void forget(struct ask *a)
 	struct collector *c = a->collector;
 	int rc = region_clear(c->region);
 
+	snapshot_emptied(c, a->msg.what == CONTROL_FORGET);
 	inventory_clear(c);
 	publish_recount(c);
 	publish_flush(c, true);
@@ -234,7 +235,7 @@ void ask_received(struct collector *c, const struct control_msg *m)
 	c->n_asks++;
 	if (m->what == CONTROL_LOGS) {
 		begin_logs(a);
-	} else if (m->what == CONTROL_FORGET) {
+	} else if (m->what == CONTROL_FORGET || m->what == CONTROL_EXPIRE) {
 		forget(a);
 	} else {
 		cycle_want(c, true, true);

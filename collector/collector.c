@@ -3,8 +3,8 @@
  * and the control socket to the supervisor.
  *
  * One event loop, one engine.  It ends when the control socket ends (the
- * supervisor is gone) or at SIGTERM, and leaves its region behind: whoever starts
- * it again finds what was known.
+ * supervisor is gone) or at SIGTERM, and leaves its region and its snapshot behind:
+ * whoever starts it again finds what was known.
  */
 #include "collector.h"
 
@@ -131,10 +131,10 @@ static int open_region(struct collector *c)
 		log_event(LOG_LEVEL_ERROR, "shard_failed", c->host->id, LF_STR("error", err));
 		return -1;
 	}
-	if (reattached) {
-		inventory_adopt(c);
-		publish_recount(c);
-	}
+	if (snapshot_begin(c, reattached))
+		return -1;
+	inventory_adopt(c);
+	publish_recount(c);
 	log_event(LOG_LEVEL_DEBUG, "shard_open", c->host->id,
 		  LF_STR("how", reattached ? "re-attached" : "new"),
 		  LF_INT("generation", region_generation(c->region)),
@@ -177,6 +177,7 @@ static int begin(struct collector *c)
 		return -1;
 	if (session_open(c))
 		return -1;
+	publish_recall(c);
 	publish_flush(c, true); /* the host's row: starting */
 	announce(c, CONTROL_SHARD);
 	announce(c, CONTROL_READY);
@@ -194,6 +195,7 @@ static void free_event(struct event *e)
 static void end(struct collector *c)
 {
 	ask_stop(c);
+	snapshot_end(c);
 	session_close(c);
 	if (c->region)
 		publish_flush(c, true);

@@ -12,6 +12,7 @@
  *	compose_files.c	the text of compose files
  *	publish.c	decoded containers into the region; the host's row
  *	ask.c		refresh, logs, forget
+ *	snapshot_file.c	the snapshot on disk: read at the start, written on change
  *
  * Each container's private state is small; what was published is read back from
  * the region where it is needed.  Times named *_at and `now` are mono_now();
@@ -21,6 +22,7 @@
 #define DCM_COLLECTOR_IMPL_H
 
 #include <event2/event.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -30,6 +32,7 @@
 #include "../shm/log.h"
 #include "../shm/record.h"
 #include "../shm/region_write.h"
+#include "../shm/snapshot.h"
 #include "arena.h"
 #include "config.h"
 #include "decode.h"
@@ -195,6 +198,23 @@ struct ask {
 	struct secrets secrets;
 };
 
+struct snapshot_job;
+
+struct snapshot_keeper {
+	struct snapshot_origin origin; /* of what the region holds */
+	struct event *timer, *rung;
+	int bell;		  /* the writer rings it at its end */
+	struct snapshot_job *job; /* that the writer has, else NULL */
+	pthread_t writer;
+	double begun_at; /* the last write; 0: none yet */
+	double seen;	 /* Unix s when what is held was last known to be true */
+	bool dirty;	 /* the snapshot is behind */
+	bool hold;	 /* what is held is not whole: nothing is written */
+	bool failed;	 /* the last write */
+	bool aside;	 /* a bad one is still in the place of the next */
+	bool remove;	 /* what the writer writes */
+};
+
 struct compose_cache;
 
 struct collector {
@@ -213,6 +233,7 @@ struct collector {
 	TAILQ_HEAD(, ask) asks;
 	unsigned n_asks;
 	struct compose_cache *compose;
+	struct snapshot_keeper snapshot;
 	/* publishing */
 	struct event *flush;
 	double flushed_at;
@@ -355,6 +376,18 @@ void publish_recount(struct collector *c);	       /* the sums, from what is publ
 void publish_flush(struct collector *c, bool at_once); /* else within 20 ms */
 int publish_init(struct collector *c);
 void publish_free(struct collector *c);
+
+void publish_recall(struct collector *c); /* the row's part that the engine told before */
+
+/* snapshot_file.c */
+/* Brings the region, which was opened, to what is known: as it is, or from disk. */
+int snapshot_begin(struct collector *c, bool reattached);
+void snapshot_end(struct collector *c);	    /* writes the last one; blocks */
+void snapshot_changed(struct collector *c); /* something was published */
+void snapshot_whole(struct collector *c);   /* a cycle was complete */
+/* The region was emptied: by somebody who wants nothing kept (the snapshot goes,
+ * too), or because nobody has verified it for long. */
+void snapshot_emptied(struct collector *c, bool on_demand);
 
 /* ask.c */
 void ask_received(struct collector *c, const struct control_msg *m);

@@ -64,6 +64,8 @@ static void end(struct collector *c, const char *error)
 	if (!error)
 		c->full = c->refused > 0;
 	c->refused = 0;
+	if (!error)
+		snapshot_whole(c);
 	session_update(c);
 	c->row_dirty = true;
 	publish_flush(c, true);

@@ -289,8 +289,12 @@ static void read_times(struct container *ct, const struct region_item *item)
 	}
 	ct->cached_at = r.cached_at;
 	ct->last_updated = r.last_updated;
+	/* the same run as before: its stats stay until there are newer ones */
+	ct->started = hash_str(r.started);
 }
 
+/* What was inspected stays as it is until the next inspect; a list alone does not
+ * make it less. */
 static bool adopt(const struct region_item *item, void *arg)
 {
 	struct collector *c = arg;
@@ -303,6 +307,7 @@ static bool adopt(const struct region_item *item, void *arg)
 		      item->brief.status == DCM_S_RESTARTING;
 	c->inventory.published++;
 	c->inventory.running += ct->running;
+	ct->whole = item->tier[DCM_CONFIG].verified > 0;
 	read_times(ct, item);
 	return true;
 }

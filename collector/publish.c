@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -343,6 +344,32 @@ static void fill_row(struct collector *c, struct dcm_host *h)
 	};
 }
 
+static void recall_text(char *to, size_t len, struct dcm_str s)
+{
+	snprintf(to, len, "%.*s", (int)s.len, s.s ? s.s : "");
+}
+
+/* What the engine told of itself is shown until it tells it again. */
+void publish_recall(struct collector *c)
+{
+	struct session *se = &c->session;
+	struct dcm_host h = {.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .clock_offset = NAN};
+	struct region_item self;
+
+	region_get_self(c->region, &self);
+	if (!self.tier[DCM_STATUS].data ||
+	    !record_decode_host(self.tier[DCM_STATUS].data, self.tier[DCM_STATUS].len, DCM_STATUS,
+				&h))
+		return;
+	recall_text(se->about.version, sizeof(se->about.version), h.engine_version);
+	recall_text(se->about.os, sizeof(se->about.os), h.os);
+	recall_text(se->about.kernel, sizeof(se->about.kernel), h.kernel);
+	recall_text(se->api, sizeof(se->api), h.api_version);
+	se->about.cpus = h.cpus;
+	se->about.memory_total = h.memory_total;
+	se->clock_offset = h.clock_offset;
+}
+
 static void put_row(struct collector *c)
 {
 	struct region_tier tiers[2];
@@ -369,9 +396,11 @@ static void flush_now(struct collector *c)
 	compose_flush(c);
 	if (c->row_dirty)
 		put_row(c);
+	if (!region_publish(c->region))
+		return;
+	snapshot_changed(c);
 	/* a full eventfd is a bell that is ringing already */
-	if (region_publish(c->region) && c->env->bell >= 0 &&
-	    write(c->env->bell, &one, sizeof(one)) < 0)
+	if (c->env->bell >= 0 && write(c->env->bell, &one, sizeof(one)) < 0)
 		return;
 }
 

@@ -146,7 +146,7 @@ static bool read_key(struct mp *p, struct dcm_str key, struct control_msg *m)
 		return true;
 	}
 	if (mp_key_is(key, "what")) {
-		if (!read_u32(p, CONTROL_FORGET, &u))
+		if (!read_u32(p, CONTROL_EXPIRE, &u))
 			return false;
 		m->what = u;
 		return true;

@@ -25,7 +25,12 @@ enum control_kind {
 	CONTROL_DONE,  /* token, rc (enum dcm_rc), error */
 	CONTROL_SHOWN, /* generation */
 };
-enum control_what { CONTROL_REFRESH = 1, CONTROL_LOGS, CONTROL_FORGET };
+enum control_what {
+	CONTROL_REFRESH = 1,
+	CONTROL_LOGS,
+	CONTROL_FORGET, /* all that is cached, the snapshot too */
+	CONTROL_EXPIRE, /* what is in memory: nobody has verified it for long */
+};
 
 struct control_msg {
 	enum control_kind kind;

@@ -402,6 +402,12 @@ bool region_get(struct region *r, const uint8_t id[32], struct region_item *out)
 	return entry != 0;
 }
 
+void region_get_self(struct region *r, struct region_item *out)
+{
+	item_of(r, entry_of(r, DCM_SELF), out);
+	out->id = NULL;
+}
+
 void region_usage(const struct region *r, struct region_usage *out)
 {
 	*out = (struct region_usage){

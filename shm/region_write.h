@@ -71,6 +71,10 @@ int region_remove(struct region *r, const uint8_t id[32]);
 /* Removes every entry (`forget`). */
 int region_clear(struct region *r);
 
+/* Removes every entry, and goes on in a new generation, so that nothing of what
+ * they held can be read any more; announce it, as that of region_beat(). */
+int region_reset(struct region *r);
+
 /* End of a batch: readers and waiters are told.  Also reclaims what has been in
  * quarantine long enough.  true: something was published since the last call. */
 bool region_publish(struct region *r);
@@ -95,6 +99,7 @@ struct region_item {
 };
 void region_each(struct region *r, bool (*fn)(const struct region_item *, void *), void *arg);
 bool region_get(struct region *r, const uint8_t id[32], struct region_item *out);
+void region_get_self(struct region *r, struct region_item *out); /* its id is NULL */
 
 struct region_usage {
 	uint64_t held, live, quarantined, entries; /* bytes, bytes, bytes, count */

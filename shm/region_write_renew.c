@@ -162,6 +162,12 @@ int region_renew(struct region *r)
 	return 0;
 }
 
+int region_reset(struct region *r)
+{
+	region_clear(r);
+	return region_renew(r);
+}
+
 void region_unlink_old(struct region *r)
 {
 	if (!r->old_base)

@@ -5,6 +5,8 @@
 #ifndef DCM_COLLECTOR_HELP_H
 #define DCM_COLLECTOR_HELP_H
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +14,7 @@
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -55,7 +58,7 @@ static struct control_msg done[16];
 static int n_done, ready, cycles, failed_cycles;
 static uint32_t generation;
 static struct region_map map;
-static char instance[32];
+static char instance[32], state_dir[64];
 
 /* ---- the engine ------------------------------------------------------------------- */
 
@@ -249,7 +252,7 @@ static void start(void)
 	collector = fork();
 	if (collector == 0) {
 		struct child_env env = {.instance = instance, .runtime_dir = "/tmp",
-					.state_dir = "/tmp", .uid = getuid(), .gid = getgid(),
+					.state_dir = state_dir, .uid = getuid(), .gid = getgid(),
 					.control = sv[1], .bell = bell, .listener = -1};
 
 		close(sv[0]);
@@ -361,6 +364,21 @@ static bool anywhere(const char *text)
 	return memmem(map.base, map.h->data_limit, text, strlen(text)) != NULL;
 }
 
+/* ---- files ------------------------------------------------------------------------------- */
+
+static void remove_state(void)
+{
+	DIR *d = opendir(state_dir);
+	const struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (unlinkat(dirfd(d), e->d_name, 0))
+			unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+	if (d)
+		closedir(d);
+	rmdir(state_dir);
+}
+
 /* ---- each test ---------------------------------------------------------------------------- */
 
 static int each_setup(void **state)
@@ -377,6 +395,8 @@ static int each_setup(void **state)
 	hold_lists = false;
 	snprintf(instance, sizeof(instance), "unit-%d-%d", (int)getpid(), ++n);
 	snprintf(path, sizeof(path), "/tmp/dcm-test-%s.sock", instance);
+	snprintf(state_dir, sizeof(state_dir), "/tmp/dcm-test-%s.state", instance);
+	assert_int_equal(mkdir(state_dir, 0700), 0);
 	memset(&sim, 0, sizeof(sim));
 	sim.handle = handle;
 	fake_init(&sim, path);
@@ -388,7 +408,7 @@ static int each_setup(void **state)
 		.stats_update = 3600, .status_update = 3600, .config_update = 3600,
 		.inspect_concurrency = 4, .event_debounce_ms = 20, .log_tail_lines = 10,
 		.connect_timeout = 10, .request_timeout = 30, .shard_limit = 64 << 20,
-		.redact = words, .n_redact = 1,
+		.redact = words, .n_redact = 1, .disk_retention = 604800,
 	};
 	return 0;
 }
@@ -406,6 +426,7 @@ static int each_teardown(void **state)
 	if (sim.listener >= 0)
 		fake_down(&sim);
 	unlink(sim.path);
+	remove_state();
 	close(bell);
 	for (uint32_t g = 1; g <= generation; g++) {
 		names_shard(object, getuid(), instance, host.id, g);
