@@ -36,7 +36,7 @@ static int reserve(struct dcm_text *t, size_t more)
 	return DCM_OK;
 }
 
-int json_raw(struct dcm_text *t, const char *s, size_t n)
+int json_text_raw(struct dcm_text *t, const char *s, size_t n)
 {
 	int rc = reserve(t, n);
 
@@ -48,9 +48,9 @@ int json_raw(struct dcm_text *t, const char *s, size_t n)
 	return DCM_OK;
 }
 
-int json_word(struct dcm_text *t, const char *s)
+int json_text_word(struct dcm_text *t, const char *s)
 {
-	return json_raw(t, s, strlen(s));
+	return json_text_raw(t, s, strlen(s));
 }
 
 /* The length of the UTF-8 sequence at s[0..n), 0 where it is none; *bad: how many
@@ -94,7 +94,7 @@ static int escape(struct dcm_text *t, unsigned char c)
 	} else {
 		snprintf(out, sizeof(out), "\\u%04x", c);
 	}
-	return json_word(t, out);
+	return json_text_word(t, out);
 }
 
 int dcm_json_str(struct dcm_text *t, struct dcm_str str)
@@ -104,8 +104,8 @@ int dcm_json_str(struct dcm_text *t, struct dcm_str str)
 	int rc;
 
 	if (!s)
-		return json_word(t, "null");
-	rc = json_word(t, "\"");
+		return json_text_word(t, "null");
+	rc = json_text_word(t, "\"");
 	while (rc == DCM_OK && i < str.len) {
 		size_t n = utf8_sequence(s + i, str.len - i, &bad);
 
@@ -113,35 +113,35 @@ int dcm_json_str(struct dcm_text *t, struct dcm_str str)
 			i += n;
 			continue;
 		}
-		rc = json_raw(t, str.s + start, i - start);
+		rc = json_text_raw(t, str.s + start, i - start);
 		if (rc == DCM_OK)
-			rc = n ? escape(t, s[i]) : json_word(t, "\xef\xbf\xbd");
+			rc = n ? escape(t, s[i]) : json_text_word(t, "\xef\xbf\xbd");
 		i += n ? n : bad;
 		start = i;
 	}
 	if (rc == DCM_OK)
-		rc = json_raw(t, str.s + start, i - start);
-	return rc == DCM_OK ? json_word(t, "\"") : rc;
+		rc = json_text_raw(t, str.s + start, i - start);
+	return rc == DCM_OK ? json_text_word(t, "\"") : rc;
 }
 
-int json_int(struct dcm_text *t, int64_t v)
+int json_text_int(struct dcm_text *t, int64_t v)
 {
 	char out[24];
 
 	if (v == DCM_UNKNOWN)
-		return json_word(t, "null");
+		return json_text_word(t, "null");
 	snprintf(out, sizeof(out), "%lld", (long long)v);
-	return json_word(t, out);
+	return json_text_word(t, out);
 }
 
-int json_float(struct dcm_text *t, double v)
+int json_text_float(struct dcm_text *t, double v)
 {
 	char out[40];
 	bool whole = true;
 	int rc;
 
 	if (!isfinite(v))
-		return json_word(t, "null");
+		return json_text_word(t, "null");
 	/* The shortest text that reads back as the same number. */
 	for (int digits = 15; digits <= 17; digits++) {
 		snprintf(out, sizeof(out), "%.*g", digits, v);
@@ -155,11 +155,11 @@ int json_float(struct dcm_text *t, double v)
 		if (*p != 'e')
 			*p = '.'; /* whatever the locale's decimal point is */
 	}
-	rc = json_word(t, out);
-	return rc == DCM_OK && whole ? json_word(t, ".0") : rc;
+	rc = json_text_word(t, out);
+	return rc == DCM_OK && whole ? json_text_word(t, ".0") : rc;
 }
 
-int json_bool(struct dcm_text *t, int v)
+int json_text_bool(struct dcm_text *t, int v)
 {
-	return json_word(t, v < 0 ? "null" : v ? "true" : "false");
+	return json_text_word(t, v < 0 ? "null" : v ? "true" : "false");
 }

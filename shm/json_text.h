@@ -5,10 +5,10 @@
 
 #include "dcm.h"
 
-int json_raw(struct dcm_text *t, const char *s, size_t n);
-int json_word(struct dcm_text *t, const char *s);
-int json_int(struct dcm_text *t, int64_t v);
-int json_float(struct dcm_text *t, double v);
-int json_bool(struct dcm_text *t, int v); /* -1: null */
+int json_text_raw(struct dcm_text *t, const char *s, size_t n);
+int json_text_word(struct dcm_text *t, const char *s);
+int json_text_int(struct dcm_text *t, int64_t v);
+int json_text_float(struct dcm_text *t, double v);
+int json_text_bool(struct dcm_text *t, int v); /* -1: null */
 
 #endif
