@@ -31,7 +31,7 @@ CLIENT_SRC    := $(filter-out client/main.c,$(wildcard client/*.c))
 
 LIB_LIBS       := -lxxhash
 WRITER_LIBS    := -lmsgpackc -llz4
-COLLECTOR_LIBS := -lcurl -levent_core -ljson-c -lyaml
+COLLECTOR_LIBS := -lcurl -lssh2 -levent_core -ljson-c -lyaml
 BROKER_LIBS    := -levent_core
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))

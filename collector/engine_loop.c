@@ -155,12 +155,19 @@ static int begin(struct engine_request *q)
 	return 0;
 }
 
+static bool is_full(const struct engine *e)
+{
+	unsigned most = e->ops->connections ? e->ops->connections(e->transport) : 0;
+
+	return e->running >= (most && most < ENGINE_CONNECTIONS ? most : ENGINE_CONNECTIONS);
+}
+
 struct engine_request *engine_request_start(struct engine_request *q, bool at_once)
 {
 	struct engine *e = q->engine;
 
 	q->counted = !at_once;
-	if (q->counted && e->running >= ENGINE_CONNECTIONS) {
+	if (q->counted && is_full(e)) {
 		TAILQ_INSERT_TAIL(&e->waiting, q, link);
 		return q;
 	}
@@ -248,7 +255,7 @@ static void start_waiting(struct engine *e)
 {
 	struct engine_request *q;
 
-	while (!e->dead && e->running < ENGINE_CONNECTIONS && (q = TAILQ_FIRST(&e->waiting))) {
+	while (!e->dead && !is_full(e) && (q = TAILQ_FIRST(&e->waiting))) {
 		TAILQ_REMOVE(&e->waiting, q, link);
 		if (begin(q)) {
 			TAILQ_INSERT_HEAD(&e->waiting, q, link);

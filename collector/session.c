@@ -47,7 +47,7 @@ static void log_state(struct collector *c, enum dcm_host_state s)
 	case DCM_ONLINE:
 		log_event(LOG_LEVEL_INFO, "host_online", c->host->id,
 			  LF_STR("engine", se->about.version), LF_STR("api", se->api),
-			  LF_STR("transport", se->ops->name),
+			  LF_STR("transport", transport_kind(&c->host->at)),
 			  LF_INT("containers", c->inventory.published));
 		break;
 	case DCM_DEGRADED:

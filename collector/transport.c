@@ -13,9 +13,9 @@ const struct transport_ops *transport_for(const struct endpoint *at, const char 
 	case ENDPOINT_TLS:
 		return &transport_tls;
 	case ENDPOINT_SSH:
-		break;
+		return transport_ssh_by_program(at) ? &transport_openssh : &transport_ssh;
 	}
-	*why = "ssh is not built into this dcmd: reach the engine by unix://, tcp:// or https://";
+	*why = "there is no way to an engine of this kind";
 	return NULL;
 }
 
@@ -24,9 +24,7 @@ const char *transport_kind(const struct endpoint *at)
 	const char *why;
 	const struct transport_ops *ops = transport_for(at, &why);
 
-	if (ops)
-		return ops->name;
-	return at->backend == SSH_OPENSSH ? "ssh/openssh" : "ssh/libssh2";
+	return ops ? ops->name : "none";
 }
 
 void transport_where(const struct endpoint *at, char *buf, size_t len)

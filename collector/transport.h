@@ -2,9 +2,9 @@
  * transport.h - the way to an engine: something that gives libcurl a byte
  * stream.  A transport is a few operations; the engine client knows no other.
  *
- * unix, tcp and tls need nothing but options on the easy handle.  SSH (later)
- * opens a private unix listener whose accepted connections become channels, and
- * gives its path.
+ * unix, tcp and tls need nothing but options on the easy handle.  SSH opens a
+ * private unix listener whose accepted connections become channels, and gives its
+ * path.
  */
 #ifndef DCM_TRANSPORT_H
 #define DCM_TRANSPORT_H
@@ -26,6 +26,9 @@ struct transport_ops {
 	/* Sets what a request needs on an easy handle: URL base is in *url. */
 	int (*prepare)(struct transport *t, CURL *easy);
 	const char *(*url)(struct transport *t); /* "http://docker" */
+	/* How many requests it carries at once besides streams and pings; 0: any
+	 * number.  It may change.  NULL: any number. */
+	unsigned (*connections)(struct transport *t);
 	/* Reads a file of the host, at most `max` bytes; done(arg, data, len, error)
 	 * from the loop.  NULL: there is no way (compose_file_content stays null). */
 	void (*read_file)(struct transport *t, const char *path, size_t max,
@@ -33,14 +36,17 @@ struct transport_ops {
 			  void *arg);
 	void (*close)(struct transport *t);
 };
-/* The operations for an endpoint; NULL with *why where this build has none.
- * SSH goes here: an ops table in transport_ssh.c, and a case in transport_for(). */
+/* The operations for an endpoint; NULL with *why where there are none.  For SSH they
+ * may change while a transport opens (another backend): transport_kind() knows. */
 const struct transport_ops *transport_for(const struct endpoint *at, const char **why);
 /* What a person calls the endpoint: "unix:///run/docker.sock", "tcp://h:2375". */
 void transport_where(const struct endpoint *at, char *buf, size_t len);
-/* The name that `dcm-client hosts` shows before (or without) a transport. */
+/* The name that `dcm-client hosts` shows, with or without a transport. */
 const char *transport_kind(const struct endpoint *at);
+/* Is it the system's ssh that reaches it, as chosen or as found out since? */
+bool transport_ssh_by_program(const struct endpoint *at);
 
 extern const struct transport_ops transport_unix, transport_tcp, transport_tls;
+extern const struct transport_ops transport_ssh, transport_openssh;
 
 #endif

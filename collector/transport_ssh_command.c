@@ -1,0 +1,106 @@
+/*
+ * transport_ssh_command.c - what is run on a host, and what its answers mean.
+ *
+ * The login shell there may be any: a command is `sh -c` with everything in single
+ * quotes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport_ssh.h"
+
+enum { COMMAND_MAX = 4096 };
+
+/* The docker program is started only where there is something for it to say. */
+const char ssh_engine_command[] =
+    "sh -c 'if [ -n \"$DOCKER_HOST\" ]; then echo \"$DOCKER_HOST\"; "
+    "elif [ -n \"$DOCKER_CONTEXT\" ] || "
+    "grep -q currentContext \"${DOCKER_CONFIG:-$HOME/.docker}/config.json\" 2>/dev/null; then "
+    "docker context inspect --format \"{{.Endpoints.docker.Host}}\" 2>/dev/null; fi'";
+
+const char *ssh_engine_path(char *printed)
+{
+	static const char scheme[] = "unix://";
+
+	printed[strcspn(printed, "\r\n")] = '\0';
+	if (!printed[0])
+		return NULL;
+	if (!strncmp(printed, scheme, sizeof(scheme) - 1) && printed[sizeof(scheme) - 1] == '/' &&
+	    strlen(printed) < SSH_PATH + sizeof(scheme))
+		return printed + sizeof(scheme) - 1;
+	return strstr(printed, "://") && strlen(printed) < 512 ? "" : NULL;
+}
+
+char *ssh_file_command(const char *path, size_t max)
+{
+	static const char script[] =
+	    "[ -e \"$1\" ] || exit 3; [ -f \"$1\" ] && [ ! -L \"$1\" ] || exit 4; "
+	    "[ \"$(readlink -f \"$1\")\" = \"$1\" ] || exit 5; [ -r \"$1\" ] || exit 6; "
+	    "exec head -c \"$2\" \"$1\"";
+	char quoted[COMMAND_MAX], *command;
+	size_t n = 0;
+
+	if (path[0] != '/')
+		return NULL;
+	for (const char *p = path; *p; p++) {
+		if (n + 8 > sizeof(quoted) || *p == '\n')
+			return NULL;
+		if (*p == '\'') {
+			memcpy(quoted + n, "'\\''", 4);
+			n += 4;
+		} else {
+			quoted[n++] = *p;
+		}
+	}
+	quoted[n] = '\0';
+	if (asprintf(&command, "sh -c '%s' sh '%s' %zu", script, quoted, max) < 0)
+		return NULL;
+	return command;
+}
+
+const char *ssh_file_error(int exit_status)
+{
+	switch (exit_status) {
+	case 3:
+		return "no such file";
+	case 4:
+		return "not a regular file";
+	case 5:
+		return "a part of the path is a symbolic link";
+	case 6:
+		return "permission denied";
+	case -1:
+		return "the connection to the host was lost, or gave no answer in time";
+	}
+	return "cannot be read";
+}
+
+void ssh_docker_error(const struct ssh_target *t, const char *said, int status, char *why)
+{
+	const char *last = said;
+	int n;
+
+	for (const char *p = said; *p; p++) /* the line that matters is the last one */
+		if (*p == '\n' && p[1] && p[1] != '\n')
+			last = p + 1;
+	n = (int)strcspn(last, "\r\n");
+	if (n > 110)
+		n = 110;
+	if (strcasestr(said, "permission denied"))
+		ssh_say(why, "permission denied on docker's socket at %s: add the user to group docker "
+			     "there",
+			t->where);
+	else if (status == 127 || strcasestr(said, "not found"))
+		ssh_say(why, "no docker at %s: neither its socket can be opened nor is there a docker "
+			     "program; install it, or give the path of the socket in the url",
+			t->where);
+	else if (strcasestr(said, "cannot connect to the docker daemon"))
+		ssh_say(why, "no docker engine runs at %s: start it there (%.*s)", t->where, n, last);
+	else if (n)
+		ssh_say(why, "docker system dial-stdio at %s failed: %.*s", t->where, n, last);
+	else
+		ssh_say(why, "docker at %s cannot be reached: its socket cannot be opened, and docker "
+			     "system dial-stdio gave no answer (exit status %d)",
+			t->where, status);
+}
