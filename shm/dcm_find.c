@@ -35,7 +35,8 @@ static int host_shard(dcm *d, const char *host, uint32_t *slot, struct dcm_slot 
 static int host_shard_again(dcm *d, const char *host, uint32_t *slot, struct dcm_slot **s)
 {
 	*slot = d->last_slot;
-	if (host && dcm_slot_shard(d, *slot, s) == DCM_OK && strcmp((*s)->host, host) == 0)
+	*s = dcm_slot_ready(d, *slot);
+	if (*s && host && strcmp((*s)->host, host) == 0)
 		return DCM_OK;
 	return host_shard(d, host, slot, s);
 }

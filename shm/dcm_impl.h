@@ -98,6 +98,19 @@ int dcm_directory_checked(dcm *d);
 int dcm_slot_row(dcm *d, uint32_t host, struct dcm_slot **out);
 /* And its shard, mapped.  DCM_ENOTFOUND: it has none (yet, or as it is disabled). */
 int dcm_slot_shard(dcm *d, uint32_t host, struct dcm_slot **out);
+/* The common case of it, in a few loads: mapped, and nothing was published or
+ * replaced since.  NULL: go the long way. */
+static inline struct dcm_slot *dcm_slot_ready(const dcm *d, uint32_t host)
+{
+	struct dcm_slot *s = host < d->n_slots ? d->slot[host] : NULL;
+
+	if (!s || !s->map.base || !s->enabled ||
+	    s->publish != atomic_load_explicit(&d->dir.h->publish, memory_order_acquire) ||
+	    atomic_load_explicit(&s->map.h->state, memory_order_acquire) != DCM_REGION_LIVE ||
+	    atomic_load_explicit(&d->dir.h->state, memory_order_acquire) != DCM_REGION_LIVE)
+		return NULL;
+	return s;
+}
 /* The same, and a shard whose writer is silent is held against its name: once a
  * second at most, for the calls that look at much. */
 int dcm_slot_shard_checked(dcm *d, uint32_t host, struct dcm_slot **out);

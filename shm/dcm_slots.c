@@ -273,14 +273,11 @@ static int shard_none(dcm *d, const struct dcm_slot *s)
 
 int dcm_slot_shard(dcm *d, uint32_t host, struct dcm_slot **out)
 {
-	int rc = DCM_OK;
+	int rc;
 
-	if (host < d->n_slots && d->slot[host] && d->slot[host]->map.base &&
-	    d->slot[host]->publish == ld(&d->dir.h->publish) && d->slot[host]->enabled &&
-	    region_is_live(&d->slot[host]->map) && region_is_live(&d->dir)) {
-		*out = d->slot[host];
+	*out = dcm_slot_ready(d, host);
+	if (*out)
 		return DCM_OK;
-	}
 	for (int i = 0; i < TRIES; i++) {
 		rc = dcm_slot_row(d, host, out);
 		if (rc != DCM_OK)

@@ -9,8 +9,22 @@
 
 #include "fields.h"
 #include "mp.h"
+#include "region_inline.h"
 
-int dcm_view(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *out)
+static void view_of(const struct dcm_place *at, enum dcm_tier tier, const struct region_blob *b,
+		    struct dcm_view *out)
+{
+	*out = (struct dcm_view){.map = at->map,
+				 .data = b->data,
+				 .len = b->len,
+				 .ref = b->ref,
+				 .entry = at->e,
+				 .entry_generation = at->generation,
+				 .tier = tier,
+				 .sequence = b->seq};
+}
+
+static int view_anyhow(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *out)
 {
 	struct dcm_place at;
 	struct region_blob b;
@@ -29,36 +43,64 @@ int dcm_view(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *ou
 		return dcm_fail(d, rc, "the container changes too fast to be read; try again");
 	if (rc != DCM_OK)
 		return dcm_fail(d, DCM_ESTALE, "the container is gone; look it up anew");
-	*out = (struct dcm_view){.map = at.map,
-				 .data = b.data,
-				 .len = b.len,
-				 .ref = b.ref,
-				 .entry = at.e,
-				 .entry_generation = at.generation,
-				 .tier = tier,
-				 .sequence = b.seq};
+	view_of(&at, tier, &b, out);
+	return DCM_OK;
+}
+
+/* The common case without a call; all else is view_anyhow()'s. */
+int dcm_view(dcm *d, struct dcm_ref ref, enum dcm_tier tier, struct dcm_view *out)
+{
+	struct dcm_slot *s = dcm_slot_ready(d, ref.host);
+	struct dcm_place at = {.slot = s, .entry = ref.entry, .generation = ref.entry_generation};
+	struct region_blob b;
+
+	if (!s || s->generation != ref.shard_generation || (unsigned)tier >= DCM_TIERS ||
+	    ref.entry == DCM_SELF || ref.entry_generation & 1)
+		return view_anyhow(d, ref, tier, out);
+	at.map = &s->map;
+	at.e = entry_at(at.map, ref.entry);
+	/* A blob of this generation also says that the entry was not another's. */
+	if (!at.e ||
+	    blob_try(at.map, &at.e->ref[tier], at.entry, at.generation, tier, &b) != DCM_OK)
+		return view_anyhow(d, ref, tier, out);
+	view_of(&at, tier, &b, out);
 	return DCM_OK;
 }
 
 bool dcm_view_ok(const struct dcm_view *v)
 {
 	const struct dcm_entry *e = v->entry;
-	struct region_blob b = {
-	    .blob = (const struct dcm_blob *)(const void *)(v->data - DCM_BLOB_HEADER),
-	    .seq = v->sequence,
-	    .ref = v->ref,
-	    .slot = &e->ref[v->tier],
-	};
+	const uint8_t *blob = v->data - DCM_BLOB_HEADER;
 
-	return region_blob_ok(&b) && region_entry_ok(e, v->entry_generation);
+	return blob_same((const struct dcm_blob *)(const void *)blob, v->sequence, &e->ref[v->tier],
+			 v->ref) &&
+	       entry_same(e, v->entry_generation);
+}
+
+/* ---- fields ------------------------------------------------------------- */
+
+/* m is at the key of field `d`: most are of 8 to 16 bytes, and so are equal where
+ * their first and their last 8 are. */
+static inline bool at_field(const struct mp *m, const struct field *d)
+{
+	uint64_t a[2], b[2];
+
+	if ((size_t)(m->end - m->p) < d->key_len)
+		return false;
+	if (d->key_len < 8 || d->key_len > 16)
+		return memcmp(m->p, d->key, d->key_len) == 0;
+	memcpy(&a[0], m->p, 8);
+	memcpy(&b[0], d->key, 8);
+	memcpy(&a[1], m->p + d->key_len - 8, 8);
+	memcpy(&b[1], d->key + d->key_len - 8, 8);
+	return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
 }
 
 /* Moves `m` behind the key of field `d`, looking from there to the end. */
 static bool seek(struct mp *m, const struct field *d)
 {
 	while (m->p < m->end && !m->bad) {
-		if ((size_t)(m->end - m->p) >= d->key_len &&
-		    memcmp(m->p, d->key, d->key_len) == 0) {
+		if (at_field(m, d)) {
 			m->p += d->key_len;
 			return true;
 		}
@@ -68,16 +110,26 @@ static bool seek(struct mp *m, const struct field *d)
 	return false;
 }
 
-/* A cursor at the value of field `f`, looked for from where the last one was
- * found on, then from the start. */
-static bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m)
+/* Behind the header of the map. */
+static inline bool enter(struct mp *m)
 {
-	const struct field *d;
 	uint32_t pairs;
 
-	if ((unsigned)f >= DCM_FIELD_COUNT || record_fields[f].tier != v->tier)
+	if (m->p < m->end && (mp_byte(m->p) & 0xf0) == 0x80) {
+		m->p++;
+		return true;
+	}
+	return mp_map(m, &pairs);
+}
+
+/* A cursor at the value of field `f`, looked for from where the last one was
+ * found on, then from the start. */
+static inline bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m)
+{
+	const struct field *d = &record_fields[f];
+
+	if ((unsigned)f >= DCM_FIELD_COUNT || d->tier != v->tier)
 		return false;
-	d = &record_fields[f];
 	*m = mp_of(v->data, v->len);
 	if (v->cursor > 0 && v->cursor < v->len) {
 		m->p += v->cursor;
@@ -85,10 +137,10 @@ static bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m)
 			return true;
 		*m = mp_of(v->data, v->len);
 	}
-	return mp_map(m, &pairs) && seek(m, d);
+	return enter(m) && seek(m, d);
 }
 
-static bool found(struct dcm_view *v, const struct mp *m, bool got)
+static inline bool found(struct dcm_view *v, const struct mp *m, bool got)
 {
 	if (m->bad)
 		return false;

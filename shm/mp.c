@@ -6,8 +6,6 @@
  */
 #include "mp.h"
 
-#include <endian.h>
-
 struct mp_u16 {
 	uint16_t v;
 } __attribute__((packed, may_alias));
@@ -239,7 +237,7 @@ bool mp_int(struct mp *m, int64_t *out)
 	return false;
 }
 
-bool mp_float(struct mp *m, double *out)
+bool mp_any_float(struct mp *m, double *out)
 {
 	struct mp_item it = mp_next(m);
 

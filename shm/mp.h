@@ -9,6 +9,7 @@
 #ifndef DCM_MP_H
 #define DCM_MP_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,7 +79,19 @@ struct mp_item mp_next(struct mp *m);
 void mp_skip(struct mp *m);
 /* Typed reads: false on nil or another type, with the value passed over. */
 bool mp_int(struct mp *m, int64_t *out);
-bool mp_float(struct mp *m, double *out); /* an integer counts as a float */
+bool mp_any_float(struct mp *m, double *out);
+static inline bool mp_float(struct mp *m, double *out) /* an integer counts as a float */
+{
+	uint64_t v;
+
+	if (m->end - m->p < 9 || mp_byte(m->p) != 0xcb)
+		return mp_any_float(m, out);
+	memcpy(&v, m->p + 1, sizeof(v));
+	v = be64toh(v);
+	memcpy(out, &v, sizeof(*out));
+	m->p += 9;
+	return true;
+}
 bool mp_bool(struct mp *m, bool *out);
 bool mp_long_str(struct mp *m, struct dcm_str *out); /* without the shortcut */
 static inline bool mp_str(struct mp *m, struct dcm_str *out)

@@ -1,6 +1,6 @@
 /*
  * region_limit.h - how far a reader may read: one load on the hot path.  For
- * region_map.c and region_read.c alone.
+ * region_map.c and region_inline.h alone.
  */
 #ifndef DCM_REGION_LIMIT_H
 #define DCM_REGION_LIMIT_H

@@ -27,7 +27,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "region_limit.h"
+#include "region_inline.h"
 
 enum {
 	TRIES = 4,
@@ -35,36 +35,11 @@ enum {
 	PREFETCH_MAX = 4096, /* bytes of a blob */
 };
 
-#define load_acq(p) atomic_load_explicit((p), memory_order_acquire)
-#define load_rlx(p) atomic_load_explicit((p), memory_order_relaxed)
-
-/* A test-only build reads without validation, to show what it is for. */
-#ifdef DCM_TEST_NO_VALIDATION
-enum { VALIDATE = 0 };
-#else
-enum { VALIDATE = 1 };
-#endif
-
 /* ---- entries ------------------------------------------------------------- */
 
 uint32_t region_entries(const struct region_map *m)
 {
 	return load_acq(&m->h->entries);
-}
-
-static inline const struct dcm_entry *entry_at(const struct region_map *m, uint32_t index)
-{
-	unsigned k = dcm_chunk_of(index);
-	uint64_t off, chunk;
-
-	if (k >= DCM_CHUNKS || index >= load_acq(&m->h->entries))
-		return NULL;
-	chunk = load_acq(&m->h->chunk[k]);
-	off = chunk + (index - dcm_chunk_first(k)) * DCM_ENTRY_SIZE;
-	if (chunk < DCM_PAGE || chunk % DCM_UNIT != 0 || chunk > DCM_MAP_SPAN ||
-	    off + DCM_ENTRY_SIZE > region_limit(m))
-		return NULL;
-	return (const struct dcm_entry *)(m->base + off);
 }
 
 const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index)
@@ -74,8 +49,7 @@ const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index)
 
 bool region_entry_ok(const struct dcm_entry *e, uint32_t generation)
 {
-	atomic_thread_fence(memory_order_acquire);
-	return load_rlx(&e->generation) == generation;
+	return entry_same(e, generation);
 }
 
 /*
@@ -113,39 +87,6 @@ double region_verified(const struct region_map *m, const struct dcm_entry *e, un
 
 /* ---- blobs --------------------------------------------------------------- */
 
-/* DCM_EBUSY: changed meanwhile, or damaged; what it is shows on another try. */
-static inline int blob_try(const struct region_map *m, const _Atomic uint64_t *slot, uint32_t entry,
-			   uint32_t generation, uint32_t tier, struct region_blob *out)
-{
-	uint64_t ref = load_acq(slot), off = DCM_REF_OFFSET(ref), limit = region_limit(m), seq;
-	const struct dcm_blob *b = (const struct dcm_blob *)(m->base + off);
-	uint32_t len, gen;
-
-	if (ref == 0)
-		return DCM_ENOTFOUND;
-	if (off < DCM_PAGE || off + DCM_UNIT > limit)
-		return DCM_EBUSY;
-	seq = load_acq(&b->seq);
-	if (VALIDATE && (seq == 0 || (uint32_t)seq != DCM_REF_SEQ(ref)))
-		return DCM_EBUSY;
-	len = load_rlx(&b->length);
-	gen = load_rlx(&b->generation);
-	if (len > limit - off - DCM_BLOB_HEADER)
-		return DCM_EBUSY;
-	out->data = m->base + off + DCM_BLOB_HEADER;
-	out->len = len;
-	out->blob = b;
-	out->seq = seq;
-	out->ref = ref;
-	out->written = load_rlx(&b->written);
-	out->slot = slot;
-	if (VALIDATE && (load_rlx(&b->entry) != entry || load_rlx(&b->tier) != tier || gen != generation)) {
-		/* A true blob of a later container in this entry, or damage. */
-		return gen != generation && region_blob_ok(out) ? DCM_ESTALE : DCM_EBUSY;
-	}
-	return DCM_OK;
-}
-
 int region_blob_load(const struct region_map *m, const _Atomic uint64_t *slot, uint32_t entry,
 		     uint32_t generation, uint32_t tier, struct region_blob *out)
 {
@@ -158,10 +99,7 @@ int region_blob_load(const struct region_map *m, const _Atomic uint64_t *slot, u
 
 bool region_blob_ok(const struct region_blob *b)
 {
-	if (!VALIDATE)
-		return true;
-	atomic_thread_fence(memory_order_acquire);
-	return load_rlx(&b->blob->seq) == b->seq && load_rlx(b->slot) == b->ref;
+	return blob_same(b->blob, b->seq, b->slot, b->ref);
 }
 
 static inline void copy_words(void *dst, size_t room, const uint8_t *src, uint32_t len)
