@@ -4,7 +4,7 @@
  * they say on standard output, which the test reads:
  *
  *	HOST start PID		HOST shown GENERATION		HOST ask WHAT
- *	broker start PID	broker done TOKEN RC HOST
+ *	broker start PID	broker done TOKEN RC HOST NTH
  *
  * Nothing is asserted on time but that what must come does come.
  */
@@ -91,7 +91,8 @@ static inline int broker(const struct child_env *env)
 			for (size_t i = 0; i < 5; i++)
 				send_ask(env, 1 + i, hosts[i]);
 		if (hear(env, &m) && m.kind == CONTROL_DONE)
-			dprintf(1, "broker done %d %d %s\n", (int)m.token, m.rc, m.host);
+			dprintf(1, "broker done %d %d %s %d\n", (int)m.token, m.rc, m.host,
+				(int)m.containers);
 	}
 	return 0;
 }
@@ -99,7 +100,9 @@ static inline int broker(const struct child_env *env)
 static inline void answer(const struct child_env *env, const char *id,
 			  const struct control_msg *ask)
 {
-	struct control_msg m = {.kind = CONTROL_DONE, .token = ask->token};
+	static int nth; /* of this process */
+	struct control_msg m = {
+		.kind = CONTROL_DONE, .token = ask->token, .containers = ++nth};
 
 	dprintf(1, "%s ask %d\n", id, ask->what);
 	if (!strcmp(id, "dies-when-asked"))
