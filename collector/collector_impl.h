@@ -87,7 +87,8 @@ struct container {
 	uint8_t failures;		/* inspects that failed in a row */
 	bool published : 1;
 	bool whole : 1; /* published from an inspect */
-	bool running : 1;
+	bool running : 1; /* State.Running: measured; paused ones too */
+	bool up : 1;	  /* its status is running: what the host's row counts */
 	bool again : 1;	    /* asked for while being inspected */
 	bool in_cycle : 1;  /* the cycle waits for its inspect */
 	bool followed : 1; /* looked at once more after it was created */

@@ -145,7 +145,7 @@ static void release(struct collector *c, struct container *ct)
 	sampler_drop(c, ct);
 	compose_member(c, ct, (struct dcm_str){NULL, 0}, false);
 	v->published -= ct->published;
-	v->running -= ct->published && ct->running;
+	v->running -= ct->published && ct->up;
 	v->failing -= ct->failures > 0;
 	while (*at != ct)
 		at = &(*at)->chain;
@@ -303,10 +303,11 @@ static bool adopt(const struct region_item *item, void *arg)
 	if (!ct)
 		return false;
 	ct->published = true;
-	ct->running = item->brief.status == DCM_S_RUNNING || item->brief.status == DCM_S_PAUSED ||
+	ct->up = item->brief.status == DCM_S_RUNNING;
+	ct->running = ct->up || item->brief.status == DCM_S_PAUSED ||
 		      item->brief.status == DCM_S_RESTARTING;
 	c->inventory.published++;
-	c->inventory.running += ct->running;
+	c->inventory.running += ct->up;
 	ct->whole = item->tier[DCM_CONFIG].verified > 0;
 	read_times(ct, item);
 	return true;

@@ -156,11 +156,12 @@ static bool null_stats(struct collector *c, struct container *ct, bool restarted
 	return !record_encode(&none, DCM_STATS, &c->buf[DCM_STATS]);
 }
 
-static void note_running(struct collector *c, struct container *ct, bool running)
+static void note_running(struct collector *c, struct container *ct, bool running, bool up)
 {
 	if (ct->published)
-		c->inventory.running += (unsigned)running - (unsigned)ct->running;
+		c->inventory.running += (unsigned)up - (unsigned)ct->up;
 	ct->running = running;
+	ct->up = up;
 	c->row_dirty = true;
 }
 
@@ -170,7 +171,7 @@ static void became_published(struct collector *c, struct container *ct)
 		return;
 	ct->published = true;
 	c->inventory.published++;
-	c->inventory.running += ct->running;
+	c->inventory.running += ct->up;
 	c->row_dirty = true;
 }
 
@@ -191,7 +192,7 @@ int publish_container(struct collector *c, struct container *ct, struct publish_
 
 	if (!r->name.s) /* an entry needs one */
 		r->name = r->container_id;
-	note_running(c, ct, src->decoded->running);
+	note_running(c, ct, src->decoded->running, brief.status == DCM_S_RUNNING);
 	ct->started = started;
 	compose_member(c, ct, r->compose_project, renamed);
 	fill_compose(c, ct, src, old);
