@@ -22,6 +22,8 @@ int endpoint_from_environment(struct endpoint *out, char **says, char *err);
 
 /* May s stand as a host name or user (on ssh's command line, too)? */
 bool endpoint_name_ok(const char *s);
+/* Is the path of a unix socket short enough for connect()? */
+bool endpoint_socket_fits(const char *path);
 void endpoint_clear(struct endpoint *e);
 
 #endif

@@ -122,7 +122,7 @@ static void check_tls(struct checker *c, const struct raw *r, struct endpoint *a
 }
 
 /* unix://~/x and unix://x mean what they would mean as a path. */
-static void settle_socket(const struct checker *c, struct endpoint *at)
+static void settle_socket(struct checker *c, const struct ynode *url, struct endpoint *at)
 {
 	char *path = check_path(c, at->path);
 
@@ -130,6 +130,10 @@ static void settle_socket(const struct checker *c, struct endpoint *at)
 		free(at->path);
 		at->path = path;
 	}
+	if (!endpoint_socket_fits(at->path))
+		check_error(c, url,
+			    "url: the whole path of the socket is longer than the 107 bytes of a "
+			    "socket's path; expected a shorter one");
 }
 
 static void check_name(struct checker *c, const struct pairs *p, const char *key, const char *s)
@@ -161,7 +165,7 @@ static void settle_endpoint(struct checker *c, const struct pair *host, const st
 		if (endpoint_from_url(at, r->url, err) < 0)
 			check_error(c, pairs_find(p, "url")->value, "url: %s", err);
 		else if (at->kind == ENDPOINT_UNIX)
-			settle_socket(c, at);
+			settle_socket(c, pairs_find(p, "url")->value, at);
 	} else if (r->hostname) {
 		at->kind = ENDPOINT_SSH;
 		at->port = r->port;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "config_endpoint.h"
 
@@ -43,6 +44,11 @@ bool endpoint_name_ok(const char *s)
 		if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("/?#@[]\\\"'", *s))
 			return false;
 	return true;
+}
+
+bool endpoint_socket_fits(const char *path)
+{
+	return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
 }
 
 /* HOST, HOST:PORT, [V6] or [V6]:PORT in [s, end). */
@@ -124,6 +130,8 @@ int endpoint_from_url(struct endpoint *out, const char *url, char *err)
 		out->kind = ENDPOINT_UNIX;
 		if (!url[7])
 			return bad(err, url, "names no socket");
+		if (!endpoint_socket_fits(url + 7))
+			return bad(err, url, "is longer than the 107 bytes of a socket's path");
 		out->path = strdup(url + 7);
 		return out->path ? 0 : bad(err, url, "found no memory");
 	}
