@@ -13,70 +13,31 @@ enum { ADDED_HOST_ID = DCM_FIELD_COUNT, ADDED_UPTIME, ADDED_FRESHNESS, ADDED_END
 
 #define F(name) DCM_F_##name
 static const uint8_t order[] = {
-    /* basic */
-    ADDED_HOST_ID,
-    F(container_id),
-    F(name),
-    F(status),
-    F(image),
-    F(created),
-    F(started),
-    ADDED_UPTIME,
-    /* resources */
-    F(cpu_percent),
-    F(memory_usage),
-    F(memory_percent),
-    F(memory_limit),
-    /* network */
-    F(networks),
-    F(ports),
-    F(ip_address),
-    F(network_aliases),
-    /* compose */
-    F(compose_project),
-    F(compose_service),
-    F(compose_stack_containers),
-    F(compose_config_files),
-    F(compose_file_content),
-    F(compose_working_dir),
-    /* storage */
-    F(bind_mounts),
-    F(volumes),
-    F(volume_drivers),
-    F(working_dir),
-    /* configuration */
-    F(environment_vars),
-    F(labels),
-    F(command),
-    F(entrypoint),
-    /* health, dependencies */
-    F(health_status),
-    F(restart_count),
-    F(exit_code),
-    F(restart_policy),
-    F(depends_on),
-    F(links),
-    /* logs */
-    F(log_tail),
-    F(log_driver),
-    /* metadata */
-    F(cached_at),
-    F(last_updated),
-    /* more */
-    F(image_id),
-    F(finished),
-    F(oom_killed),
-    F(error),
-    F(pid),
-    F(hostname),
-    F(user),
-    F(privileged),
-    F(pids),
-    F(network_rx),
-    F(network_tx),
-    F(block_read),
-    F(block_write),
-    ADDED_FRESHNESS,
+	/* basic */
+	ADDED_HOST_ID, F(container_id), F(name), F(status), F(image), F(created), F(started),
+	ADDED_UPTIME,
+	/* resources */
+	F(cpu_percent), F(memory_usage), F(memory_percent), F(memory_limit),
+	/* network */
+	F(networks), F(ports), F(ip_address), F(network_aliases),
+	/* compose */
+	F(compose_project), F(compose_service), F(compose_stack_containers),
+	F(compose_config_files), F(compose_file_content), F(compose_working_dir),
+	/* storage */
+	F(bind_mounts), F(volumes), F(volume_drivers), F(working_dir),
+	/* configuration */
+	F(environment_vars), F(labels), F(command), F(entrypoint),
+	/* health, dependencies */
+	F(health_status), F(restart_count), F(exit_code), F(restart_policy), F(depends_on),
+	F(links),
+	/* logs */
+	F(log_tail), F(log_driver),
+	/* metadata */
+	F(cached_at), F(last_updated),
+	/* more */
+	F(image_id), F(finished), F(oom_killed), F(error), F(pid), F(hostname), F(user),
+	F(privileged), F(pids), F(network_rx), F(network_tx), F(block_read), F(block_write),
+	ADDED_FRESHNESS,
 };
 #undef F
 _Static_assert(sizeof(order) == ADDED_END, "every field once");
@@ -187,8 +148,7 @@ static int json_freshness(struct dcm_text *t, const struct dcm_freshness *f)
 		if (rc == DCM_OK) /* to the microsecond: more digits would only be noise */
 			rc = json_text_float(t, round(f[i].age * 1e6) / 1e6);
 		if (rc == DCM_OK)
-			rc = json_text_word(t,
-					    f[i].stale ? ",\"stale\":true}" : ",\"stale\":false}");
+			rc = json_text_word(t, f[i].stale ? ",\"stale\":true}" : ",\"stale\":false}");
 	}
 	return rc == DCM_OK ? json_text_word(t, "}") : rc;
 }
