@@ -119,6 +119,7 @@ static void test_orphan(void **state)
 	assert_int_equal(pipe(ready), 0);
 	orphan = fork();
 	if (orphan == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* with the test, if that fails */
 		instance_child_lock(&i);
 		write(ready[1], "x", 1);
 		pause();
