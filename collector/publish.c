@@ -321,7 +321,9 @@ static struct dcm_str text(const char *s)
 static void fill_row(struct collector *c, struct dcm_host *h)
 {
 	struct session *se = &c->session;
-	bool none = !c->usage.measured && (c->inventory.running || !c->host->stats);
+	/* Nothing was measured: 0 where nothing runs, and where that is known. */
+	bool none = !c->usage.measured &&
+		    (c->inventory.running || !c->host->stats || isnan(c->listed));
 
 	*h = (struct dcm_host){
 		.state = se->state,

@@ -39,6 +39,7 @@ struct member {
 	unsigned long cpu;	  /* total_usage of the next sample */
 	enum { WELL, HANGS, FAILS, MISSING, HELD } inspect;
 	struct fake_conn *held;	  /* the inspect that waits */
+	int bad_stats;		  /* so many requests for stats fail */
 };
 static struct member fleet[FLEET];
 static struct fake sim;
@@ -75,7 +76,7 @@ static const char *id_of(size_t i)
 static void inspect_reply(struct fake_conn *k, size_t i)
 {
 	struct member *m = &fleet[i];
-	bool runs = !strcmp(m->status, "running");
+	bool runs = !strcmp(m->status, "running") || !strcmp(m->status, "paused");
 	char body[4096], labels[512] = "";
 
 	if (m->project)
@@ -147,7 +148,10 @@ static void container_request(struct fake_conn *k, const char *rest)
 		fake_json(k, 404, "{\"message\":\"No such container\"}");
 	} else if (!strncmp(rest + 64, "/stats", 6)) {
 		asked.stats++;
-		stats_reply(k, i);
+		if (fleet[i].bad_stats && fleet[i].bad_stats--)
+			fake_json(k, 500, "{\"message\":\"no stats\"}");
+		else
+			stats_reply(k, i);
 	} else if (!strncmp(rest + 64, "/logs", 5)) {
 		logs_reply(k);
 	} else {

@@ -21,6 +21,7 @@ static void test_first_list(void **state)
 	(void)state;
 	put(0, "web", "running");
 	put(1, "job", "exited");
+	put(2, "still", "paused");
 	start_online();
 	assert_true(status_is("web", "running"));
 	assert_string_equal(rec.image.s, "img");
@@ -28,9 +29,9 @@ static void test_first_list(void **state)
 	assert_true(verified("job", DCM_STATS) > 0); /* known to be null */
 	assert_int_equal(rec.memory_usage, DCM_UNKNOWN);
 	assert_int_equal(asked.lists, 1);
-	assert_int_equal(asked.inspects, 2);
-	assert_int_equal(row.containers, 2);
-	assert_int_equal(row.running, 1);
+	assert_int_equal(asked.inspects, 3);
+	assert_int_equal(row.containers, 3);
+	assert_int_equal(row.running, 1); /* paused ones are not counted */
 	assert_int_equal(row.cpus, 2);
 	assert_int_equal(row.engine_version.len, 3);
 	assert_int_equal(read(bell, &rung, sizeof(rung)), sizeof(rung));
@@ -439,6 +440,16 @@ static void test_no_stats(void **state)
 	assert_true(verified("web", DCM_STATS) == 0);
 }
 
+static void test_never_reached(void **state)
+{
+	(void)state;
+	fake_down(&sim);
+	start();
+	UNTIL(state_now() == DCM_OFFLINE);
+	assert_true(isnan(row.cpu_percent)); /* not known, and not 0 */
+	assert_int_equal(row.memory_usage, DCM_UNKNOWN);
+}
+
 static void test_ssh_is_not_built_in(void **state)
 {
 	uint64_t token;
@@ -466,6 +477,7 @@ int main(void)
 		T(test_hanging_inspect),
 		T(test_refresh),
 		T(test_offline_and_back),
+		T(test_never_reached),
 		T(test_stream_lost),
 		T(test_reattach),
 		T(test_secrets),
