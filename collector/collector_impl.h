@@ -96,6 +96,7 @@ struct container {
 	bool compose_due : 1;
 	bool sample_queued : 1;
 	bool has_sample : 1;
+	bool no_stats : 1; /* the engine refused them the last time */
 };
 TAILQ_HEAD(container_queue, container);
 TAILQ_HEAD(inspection_list, inspection);

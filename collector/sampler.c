@@ -102,7 +102,7 @@ static void left(struct collector *c)
 void sampler_drop(struct collector *c, struct container *ct)
 {
 	unqueue(c, ct);
-	ct->has_sample = false;
+	ct->has_sample = ct->no_stats = false;
 	if (!ct->sampling)
 		return;
 	engine_cancel(ct->sampling);
@@ -161,6 +161,17 @@ static void take_sample(struct collector *c, struct container *ct, const struct 
 		second_sample(c, ct);
 }
 
+/* A container that ends while it is asked for may be told as an error of the
+ * engine (podman: 500): it is asked for once more before that counts. */
+static bool try_again(struct collector *c, struct container *ct, const struct engine_reply *r)
+{
+	if (r->failure != ENGINE_STATUS || ct->no_stats)
+		return false;
+	ct->no_stats = true;
+	second_sample(c, ct);
+	return true;
+}
+
 static void on_stats(void *arg, const struct engine_reply *r)
 {
 	struct container *ct = arg;
@@ -172,8 +183,10 @@ static void on_stats(void *arg, const struct engine_reply *r)
 	ct->sampling = NULL;
 	snprintf(error, sizeof(error), "%.250s", r->error);
 	if (!r->failure && !decode_stats(r->body, r->len, &now, error)) {
+		ct->no_stats = false;
 		take_sample(c, ct, &now);
-	} else if (r->status != 404 && r->status != 409) { /* those: it just went */
+	} else if (r->status != 404 && r->status != 409 && /* those: it just went */
+		   !try_again(c, ct, r)) {
 		c->errors++;
 		s->failed++;
 		s->failing = true;

@@ -362,6 +362,29 @@ static void test_stats(void **state)
 	UNTIL(state_now() == DCM_ONLINE && row.cpu_percent == 50 && row.memory_usage == 4000);
 }
 
+/* An engine that refuses the stats of one that just ended is well; one that goes on
+ * refusing is not. */
+static void test_stats_refused(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	put(0, "web", "running");
+	fleet[0].bad_stats = 1;
+	start_online();
+	UNTIL(shown("web") && rec.cpu_percent == 50);
+	assert_int_equal(asked.stats, 3);
+	assert_int_equal(state_now(), DCM_ONLINE);
+	fleet[0].bad_stats = 2;
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token));
+	assert_int_equal(state_now(), DCM_ONLINE);
+	UNTIL(state_now() == DCM_DEGRADED);
+	assert_non_null(strstr(row_error, "stats failed"));
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token) && state_now() == DCM_ONLINE);
+}
+
 /* Restarted between two looks: its counters begin anew. */
 static void test_stats_of_a_restart(void **state)
 {
@@ -484,6 +507,7 @@ int main(void)
 		T(test_forget),
 		T(test_stacks),
 		T(test_stats),
+		T(test_stats_refused),
 		T(test_stats_of_a_restart),
 		T(test_compose_files),
 		T(test_no_stats),
