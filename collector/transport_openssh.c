@@ -1,32 +1,358 @@
 /*
- * transport_openssh.c - backend: the system's `ssh` program.
+ * transport_openssh.c - backend: the system's `ssh` program, for what libssh2
+ * cannot do.
  *
- * This build reaches hosts by libssh2 alone, and says so where that is not enough.
+ *	master (logs in) -> which engine? -> forwarding -> does it answer through it?
+ *	                 -> else by dial-stdio? -> up
+ *
+ * One connection to the host: `ssh -M -N`, and everything else goes over it.  Where
+ * the socket there can be forwarded, libcurl connects to ssh's own socket, and no
+ * other process is left.  Else each connection of libcurl's is given to an `ssh …
+ * docker system dial-stdio` over the master, at most four, which live as long as
+ * libcurl keeps the connection.  When the master ends, all is over.
  */
-#include <stdlib.h>
+#include "transport_openssh.h"
 
-#include "transport_ssh.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ENGINE_SAYS_MAX = 1024 };
+static const double look_every = 0.02; /* s between looks for the master's socket */
+static const double ask_patience = 5, step_patience = 10;
+
+struct dial {
+	struct ssh_way *way;
+	struct ssh_child *child;
+};
 
 struct ssh_way {
+	struct event_base *base;
+	const struct endpoint *at;
+	const struct ssh_target *target;
 	const struct ssh_owner *owner;
 	void *arg;
-	struct event *event;
+	struct ssh_place *place;
+	struct event *look, *deadline, *fail;
+	char control[SSH_PATH], local[SSH_PATH];
+	struct ssh_child *master, *helper, *reader;
+	struct ssh_ping *ping;
+	bool answered;
+	char *engine; /* "": only docker knows */
+	bool up, dead, dials;
+	struct dial dial[PROGRAM_DIALS];
+	int waiting[PROGRAM_WAITING]; /* connections; the first is the next */
+	unsigned n_waiting;
+	ssh_file_done *file_done;
+	void *file_arg;
 	ssh_why why;
 };
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+/* ---- the end ---------------------------------------------------------------------------- */
+
+static void hang_up(struct ssh_way *w)
+{
+	for (unsigned i = 0; i < w->n_waiting; i++)
+		close(w->waiting[i]);
+	w->n_waiting = 0;
+	for (unsigned i = 0; i < PROGRAM_DIALS; i++) {
+		ssh_child_kill(w->dial[i].child);
+		w->dial[i].child = NULL;
+	}
+}
+
+static void fail(struct ssh_way *w)
+{
+	if (w->dead)
+		return;
+	w->dead = true;
+	event_del(w->look);
+	event_del(w->deadline);
+	event_active(w->fail, 0, 0);
+}
+
+static void on_fail(evutil_socket_t fd, short what, void *arg)
 {
 	struct ssh_way *w = arg;
 
 	(void)fd;
 	(void)what;
+	hang_up(w);
+	ssh_child_kill(w->master); /* with it goes ssh's own socket */
+	w->master = NULL;
+	unlink(w->local);
 	w->owner->down(w->arg, false, w->why);
 }
 
+static void no_memory(struct ssh_way *w)
+{
+	ssh_say(w->why, "no memory or process for the way to %s", w->target->where);
+	fail(w);
+}
+
+static void on_master_ended(void *arg, const struct ssh_child_result *r)
+{
+	struct ssh_way *w = arg;
+
+	w->master = NULL;
+	program_error(w->target, r->err, w->why);
+	fail(w);
+}
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+static void is_up(struct ssh_way *w, bool dials)
+{
+	w->up = true;
+	w->dials = dials;
+	event_del(w->deadline);
+	w->owner->up(w->arg);
+}
+
+/* docker has answered, or its program has ended: whichever comes last decides. */
+static void dial_probed(struct ssh_way *w, const struct ssh_child_result *r)
+{
+	if (w->answered) {
+		ssh_child_kill(w->helper);
+		w->helper = NULL;
+		is_up(w, true);
+		return;
+	}
+	if (!r || w->dead)
+		return;
+	if (strstr(r->err, "refused by peer"))
+		ssh_say(w->why, "%s opens no session: its MaxSessions is reached; raise it, or leave "
+				"room",
+			w->target->where);
+	else
+		ssh_docker_error(w->target, r->err,
+				 r->status != -1 && WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1,
+				 w->why);
+	fail(w);
+}
+
+static void on_dial_ended(void *arg, const struct ssh_child_result *r)
+{
+	struct ssh_way *w = arg;
+
+	w->helper = NULL;
+	dial_probed(w, r);
+}
+
+static void on_dial_answered(void *arg, bool answered)
+{
+	struct ssh_way *w = arg;
+
+	w->ping = NULL;
+	w->answered = answered;
+	if (!w->dead)
+		dial_probed(w, NULL);
+}
+
+static void probe_dial(struct ssh_way *w)
+{
+	struct program_args a;
+	int pair[2];
+
+	program_client(&a, w->target, w->at, w->control, "docker system dial-stdio");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		no_memory(w);
+		return;
+	}
+	w->helper = ssh_child_start(w->base, a.v, pair[1], 0, step_patience, on_dial_ended, w);
+	if (!w->helper)
+		close(pair[1]);
+	w->ping = ssh_ping(w->base, pair[0], step_patience, on_dial_answered, w);
+	if (!w->helper || !w->ping)
+		no_memory(w);
+}
+
+static void on_forward_answered(void *arg, bool answered)
+{
+	struct ssh_way *w = arg;
+
+	w->ping = NULL;
+	if (w->dead)
+		return;
+	if (answered)
+		is_up(w, false);
+	else
+		probe_dial(w);
+}
+
+static int connect_local(const struct ssh_way *w)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(a.sun_path, w->local, sizeof(a.sun_path));
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void on_forwarded(void *arg, const struct ssh_child_result *r)
+{
+	struct ssh_way *w = arg;
+	int fd = r->status == 0 ? connect_local(w) : -1;
+
+	w->helper = NULL;
+	if (w->dead)
+		return;
+	if (fd < 0) {
+		probe_dial(w);
+		return;
+	}
+	w->ping = ssh_ping(w->base, fd, step_patience, on_forward_answered, w);
+	if (!w->ping)
+		no_memory(w);
+}
+
+static void forward(struct ssh_way *w)
+{
+	const char *engine = w->engine ? w->engine : "/var/run/docker.sock";
+	struct program_args a;
+
+	if (!engine[0]) {
+		probe_dial(w);
+		return;
+	}
+	program_forward(&a, w->target, w->at, w->control, w->local, engine);
+	w->helper = ssh_child_start(w->base, a.v, -1, 256, step_patience, on_forwarded, w);
+	if (!w->helper)
+		no_memory(w);
+}
+
+static void on_engine_said(void *arg, const struct ssh_child_result *r)
+{
+	struct ssh_way *w = arg;
+	char said[ENGINE_SAYS_MAX + 1];
+	const char *path;
+
+	w->helper = NULL;
+	if (w->dead)
+		return;
+	memcpy(said, r->out, r->out_len + 1);
+	path = r->status == -1 ? NULL : ssh_engine_path(said);
+	if (path)
+		w->engine = strdup(path);
+	forward(w);
+}
+
+static void logged_in(struct ssh_way *w)
+{
+	struct program_args a;
+
+	event_del(w->deadline);
+	if (w->at->path) {
+		w->engine = strdup(w->at->path);
+		forward(w);
+		return;
+	}
+	program_client(&a, w->target, w->at, w->control, ssh_engine_command);
+	w->helper = ssh_child_start(w->base, a.v, -1, ENGINE_SAYS_MAX, ask_patience, on_engine_said,
+				    w);
+	if (!w->helper)
+		no_memory(w);
+}
+
+/* The master makes its socket when it has logged in. */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct ssh_way *w = arg;
+	struct stat st;
+
+	(void)fd;
+	(void)what;
+	if (w->dead)
+		return;
+	if (stat(w->control, &st))
+		ssh_timer(w->look, look_every);
+	else
+		logged_in(w);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct ssh_way *w = arg;
+
+	(void)fd;
+	(void)what;
+	ssh_say(w->why, "timeout: no answer of %s within %.0f s: check the host and the network",
+		w->target->where, w->target->timeout);
+	fail(w);
+}
+
+/* ---- connections over dial-stdio ----------------------------------------------------------- */
+
+static void serve_waiting(struct ssh_way *w);
+
+static void on_stream_ended(void *arg, const struct ssh_child_result *r)
+{
+	struct dial *d = arg;
+
+	(void)r;
+	d->child = NULL;
+	if (!d->way->dead)
+		serve_waiting(d->way);
+}
+
+static void serve_waiting(struct ssh_way *w)
+{
+	struct program_args a;
+
+	program_client(&a, w->target, w->at, w->control, "docker system dial-stdio");
+	for (unsigned i = 0; i < PROGRAM_DIALS && w->n_waiting; i++) {
+		int fd = w->waiting[0];
+
+		if (w->dial[i].child)
+			continue;
+		w->n_waiting--;
+		memmove(w->waiting, w->waiting + 1, w->n_waiting * sizeof(w->waiting[0]));
+		w->dial[i].way = w;
+		w->dial[i].child =
+			ssh_child_start(w->base, a.v, fd, 0, 0, on_stream_ended, &w->dial[i]);
+		if (!w->dial[i].child)
+			close(fd);
+	}
+}
+
+static void on_accepted(void *arg, int fd)
+{
+	struct ssh_way *w = arg;
+
+	if (w->dead || !w->dials || w->n_waiting == PROGRAM_WAITING) {
+		close(fd);
+		return;
+	}
+	w->waiting[w->n_waiting++] = fd;
+	serve_waiting(w);
+}
+
+/* ---- the backend ------------------------------------------------------------------------------ */
+
 static void program_close(struct ssh_way *w)
 {
-	if (w->event)
-		event_free(w->event);
+	struct event *all[] = {w->look, w->deadline, w->fail};
+
+	hang_up(w);
+	ssh_ping_cancel(w->ping);
+	ssh_child_kill(w->reader);
+	ssh_child_kill(w->helper);
+	ssh_child_kill(w->master);
+	ssh_place_close(w->place);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i])
+			event_free(all[i]);
+	free(w->engine);
 	free(w);
 }
 
@@ -35,27 +361,78 @@ static struct ssh_way *program_open(struct event_base *base, const struct endpoi
 				    const struct ssh_owner *owner, void *arg)
 {
 	struct ssh_way *w = calloc(1, sizeof(*w));
+	struct program_args a;
 
-	(void)at;
 	if (!w)
 		return NULL;
-	w->owner = owner;
-	w->arg = arg;
-	ssh_say(w->why,
-		"%s needs what libssh2 cannot (an RSA or FIDO key, a jump host, or newer algorithms): "
-		"use an ed25519 key",
-		target->where);
-	w->event = event_new(base, -1, 0, on_event, w);
-	if (!w->event) {
+	*w = (struct ssh_way){
+		.base = base, .at = at, .target = target, .owner = owner, .arg = arg};
+	w->look = evtimer_new(base, on_look, w);
+	w->deadline = evtimer_new(base, on_deadline, w);
+	w->fail = event_new(base, -1, 0, on_fail, w);
+	if (!w->look || !w->deadline || !w->fail) {
 		program_close(w);
 		return NULL;
 	}
-	event_active(w->event, 0, 0);
+	w->place = ssh_place_open(base, on_accepted, w, w->why);
+	if (!w->place) {
+		fail(w);
+		return w;
+	}
+	ssh_place_path(w->place, "m", w->control);
+	ssh_place_path(w->place, "e", w->local);
+	program_master(&a, target, at, w->control);
+	w->master = ssh_child_start(base, a.v, -1, 0, 0, on_master_ended, w);
+	if (!w->master) {
+		no_memory(w);
+		return w;
+	}
+	ssh_timer(w->look, look_every);
+	ssh_timer(w->deadline, target->timeout + 1); /* ssh's own words come first */
 	return w;
+}
+
+static const char *program_socket(struct ssh_way *w)
+{
+	return w->dials ? ssh_place_socket(w->place) : w->local;
+}
+
+static unsigned program_connections(struct ssh_way *w)
+{
+	return w->dials ? PROGRAM_DIALS - 2 : 0; /* events, and a ping */
+}
+
+static void on_file(void *arg, const struct ssh_child_result *r)
+{
+	struct ssh_way *w = arg;
+	int status = r->status != -1 && WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
+
+	w->reader = NULL;
+	w->file_done(w->file_arg, status ? NULL : r->out, r->out_len,
+		     status ? ssh_file_error(status) : NULL);
+}
+
+static int program_read_file(struct ssh_way *w, const char *path, size_t max, ssh_file_done *done,
+			     void *arg)
+{
+	struct program_args a;
+	char *command;
+
+	if (w->dead || !w->up || w->reader || !(command = ssh_file_command(path, max)))
+		return -1;
+	w->file_done = done;
+	w->file_arg = arg;
+	program_client(&a, w->target, w->at, w->control, command);
+	w->reader = ssh_child_start(w->base, a.v, -1, max, step_patience, on_file, w);
+	free(command);
+	return w->reader ? 0 : -1;
 }
 
 const struct ssh_backend_ops ssh_openssh = {
     .name = "ssh/openssh",
     .open = program_open,
+    .socket = program_socket,
+    .connections = program_connections,
+    .read_file = program_read_file,
     .close = program_close,
 };

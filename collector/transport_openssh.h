@@ -1,0 +1,40 @@
+/* transport_openssh.h - what the files of the backend by the system's ssh share. */
+#ifndef DCM_TRANSPORT_OPENSSH_H
+#define DCM_TRANSPORT_OPENSSH_H
+
+#include "transport_ssh.h"
+
+enum {
+	PROGRAM_ARGS = 64,
+	PROGRAM_TEXT = 4096, /* of the arguments that are made up */
+	PROGRAM_DIALS = 4,   /* dial-stdio streams at once */
+	PROGRAM_WAITING = 64, /* connections that wait for one */
+};
+
+/* An argument vector and the texts that it points to. */
+struct program_args {
+	const char *v[PROGRAM_ARGS];
+	unsigned n;
+	char text[PROGRAM_TEXT];
+	size_t used;
+};
+/* The one connection to the host, kept as a master of others. */
+void program_master(struct program_args *a, const struct ssh_target *t, const struct endpoint *at,
+		    const char *control);
+/* A command over it; NULL: what follows is to be added (-O forward …). */
+void program_client(struct program_args *a, const struct ssh_target *t, const struct endpoint *at,
+		    const char *control, const char *command);
+/* A forwarding of `local` to `remote`, asked of the master. */
+void program_forward(struct program_args *a, const struct ssh_target *t, const struct endpoint *at,
+		     const char *control, const char *local, const char *remote);
+/* What ssh said on its standard error, as a sentence. */
+void program_error(const struct ssh_target *t, const char *said, char *why);
+
+struct ssh_ping;
+/* Writes a ping to fd (taken) and waits for the first bytes of an answer; done is
+ * called once from the loop. */
+struct ssh_ping *ssh_ping(struct event_base *base, int fd, double seconds,
+			  void (*done)(void *arg, bool answered), void *arg);
+void ssh_ping_cancel(struct ssh_ping *p);
+
+#endif
