@@ -143,9 +143,10 @@ CHECKS += library
 
 BENCHES := $(BUILD)/tests/bench_read
 
-$(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c fleet.c rivals.c)) $(TEST_PARTS)
+$(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c fleet.c rivals.c)) \
+		$(BUILD)/libbroker.a $(BUILD)/libwriter.a $(BUILD)/libdcm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -llmdb $(TEST_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ -llmdb $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
 
 bench: $(BENCHES)
 	@set -e; for b in $(BENCHES); do $$b; done
@@ -169,7 +170,7 @@ integration check-integration: all simengine
 	tests/integration/run $(BUILD) $(TESTS)
 # The main stories again, with every program watched by ASan and UBSan.
 check-asan-integration: asan-build
-	tests/integration/run $(BUILD)/asan fields live simulated
+	tests/integration/run $(BUILD)/asan fields live secrets daemon.Processes simengine.Faults
 
 CHECKS += integration asan-integration
 
