@@ -35,10 +35,11 @@ class Live:
     def sees(self, container, what, **fields):
         """The record comes to have these values, and to agree with the engine."""
         def seen():
-            r = self.record(container)
+            r, doc = self.record(container), self.api.inspect(container)
             for field, value in fields.items():
-                self.assertEqual(r[field], value, field)
-            self.assertEqual(expected.differences(r, self.api.inspect(container)), [])
+                self.assertEqual(r[field], value, "%s; the engine says %r" % (
+                    field, expected.fields(doc).get(field)))
+            self.assertEqual(expected.differences(r, doc), [])
             return r
         return wait_until(seen, what)
 
