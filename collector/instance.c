@@ -36,11 +36,13 @@ enum { BYTE_SUPERVISOR, BYTE_CHILDREN, FAILED = 1 };
 static int fail(char *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static int fail(char *err, const char *fmt, ...)
 {
+	int why = errno;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(err, INSTANCE_ERR, fmt, ap);
 	va_end(ap);
+	errno = why;
 	return FAILED;
 }
 
@@ -217,6 +219,12 @@ static bool is_empty(const char *path)
 
 static int own(const char *path, mode_t mode, gid_t gid, char *err)
 {
+	struct stat st;
+
+	/* Nothing to do: not refused where the file system is read-only. */
+	if (lstat(path, &st) == 0 && (st.st_mode & 07777) == mode &&
+	    (gid == (gid_t)-1 || st.st_gid == gid))
+		return 0;
 	if (chown(path, (uid_t)-1, gid) < 0)
 		return fail(err, "cannot give %s to group %u: %s; be a member of that group", path,
 			    (unsigned)gid, strerror(errno));
@@ -293,10 +301,15 @@ int instance_directories(struct instance *i, char *err)
 	rc = make_directory(i, i->runtime_dir, 0750, i->gid, false, err);
 	if (!rc)
 		rc = make_directory(i, i->run, 0750, i->gid, true, err);
-	if (!rc)
-		rc = make_directory(i, i->state_dir, 0700, (gid_t)-1, false, err);
+	if (rc)
+		return rc;
+	rc = make_directory(i, i->state_dir, 0700, (gid_t)-1, false, err);
 	if (!rc)
 		rc = make_directory(i, i->state, 0700, (gid_t)-1, true, err);
+	/* Without snapshots all else works; collectors say that they cannot write
+	 * them, and make the directory once they can. */
+	if (rc && (errno == EROFS || errno == ENOSPC || errno == EDQUOT))
+		rc = 0;
 	return rc;
 }
 

@@ -159,6 +159,8 @@ int snapshot_disk_write(const char *dir, const char *host, const void *data, siz
 	char name[NAME_ROOM], temp[NAME_ROOM + 32];
 	int d = open_dir(dir), rc = 0;
 
+	if (d < 0 && errno == ENOENT && mkdir(dir, 0700) == 0)
+		d = open_dir(dir);
 	file_name(name, host);
 	snprintf(temp, sizeof(temp), "%s.tmp-%ld", name, (long)getpid());
 	if (d < 0)
