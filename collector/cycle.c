@@ -235,7 +235,7 @@ static bool take_listed(const struct decoded *d, void *arg)
 	c->cycle.changed += changed;
 	if (c->cycle.full)
 		ct->compose_due = true;
-	if (ct->failures && !changed)
+	if (ct->failures && !changed && !c->cycle.full)
 		return true; /* it has its own time for the next attempt */
 	if (c->cycle.full || changed || !ct->whole)
 		want_inspect(c, ct);

@@ -217,6 +217,25 @@ static void test_offline_and_back(void **state)
 	assert_false(shown("gone"));
 }
 
+/* What failed before the engine was lost is asked for again when it is back: the
+ * attempt that was due was dropped with the connection. */
+static void test_failure_before_offline(void **state)
+{
+	(void)state;
+	cache.request_timeout = 1;
+	put(0, "web", "running");
+	start_online();
+	fleet[0].inspect = HANGS;
+	event("update", 0);
+	UNTIL(state_now() == DCM_DEGRADED);
+	fake_down(&sim);
+	events = NULL;
+	UNTIL(state_now() == DCM_OFFLINE);
+	fleet[0].inspect = WELL;
+	fake_listen(&sim);
+	UNTIL(state_now() == DCM_ONLINE);
+}
+
 /* The stream ends, the engine lives: subscribed anew, from before the last event. */
 static void test_stream_lost(void **state)
 {
@@ -500,6 +519,7 @@ int main(void)
 		T(test_hanging_inspect),
 		T(test_refresh),
 		T(test_offline_and_back),
+		T(test_failure_before_offline),
 		T(test_never_reached),
 		T(test_stream_lost),
 		T(test_reattach),
