@@ -52,8 +52,10 @@ class Changes(dcmtest.Case):
             lines = self.dcm.json("logs", "alpha", "growing", "-n", "3")["log_tail"]
             return lines if len(lines) == 3 else None
         first = wait_until(three, "three lines")
-        wait_until(lambda: three() != first, "other lines")
-        self.assertEqual(len(self.dcm.get("alpha", "growing")["log_tail"]), 3)
+        # An engine that is just writing may hold a line back: then they are two.
+        last = wait_until(lambda: next((x for x in [three()] if x and x != first), None),
+                          "other lines")
+        self.assertEqual(self.dcm.get("alpha", "growing")["log_tail"], last)
 
     def test_logs_of_a_driver_that_keeps_none(self):
         self.addCleanup(self.api.remove, "mute")
