@@ -131,13 +131,21 @@ static void only_old_snapshots_are_removed(void **state)
 	touch(dir, "new.snap", 10);
 	touch(dir, "old.txt", 2000);
 	touch(dir, ".snap", 2000);
+	touch(dir, "old.snap.bad-12", 2000);
+	touch(dir, "old.snap.tmp-7", 2000);
+	touch(dir, "new.snap.bad-1", 10);
+	touch(dir, "old.bad-1", 2000);
+	touch(dir, "old.snap.bad-1x", 2000);
 	snprintf(path, sizeof(path), "%s/dir.snap", dir);
 	MUST(mkdir(path, 0700) == 0);
 	snprintf(path, sizeof(path), "%s/link.snap", dir);
 	MUST(symlink("old.txt", path) == 0);
 	assert_int_equal(cleanup_files(dir, getuid() + 1, 1000), 0);
-	assert_int_equal(cleanup_files(dir, getuid(), 1000), 1);
-	assert_false(there(dir, "old.snap"));
+	assert_int_equal(cleanup_files(dir, getuid(), 1000), 3);
+	assert_false(there(dir, "old.snap") || there(dir, "old.snap.bad-12") ||
+		     there(dir, "old.snap.tmp-7"));
+	assert_true(there(dir, "new.snap.bad-1") && there(dir, "old.bad-1") &&
+		    there(dir, "old.snap.bad-1x"));
 	assert_true(there(dir, "new.snap") && there(dir, "old.txt") && there(dir, ".snap") &&
 		    there(dir, "link.snap") && there(dir, "dir.snap"));
 	assert_int_equal(cleanup_files("/nonexistent", getuid(), 1), 0);
