@@ -234,6 +234,12 @@ void watch_close(struct collector *c)
 	c->watch.open = false;
 }
 
+static void reopen(struct collector *c)
+{
+	if (watch_open(c))
+		session_stream_lost(c, "no memory for the event stream");
+}
+
 void watch_tick(struct collector *c)
 {
 	struct watch *w = &c->watch;
@@ -245,13 +251,14 @@ void watch_tick(struct collector *c)
 		w->short_lives = 0;
 		w->error[0] = '\0';
 		session_update(c);
-	} else if (!w->open && age > c->cache->request_timeout && w->short_lives < 2) {
+	} else if (!w->open && age > c->cache->request_timeout) {
 		w->short_lives = 2;
 		snprintf(w->error, sizeof(w->error),
 			 "the event stream does not open: changes are "
 			 "seen by lists alone");
+		reopen(c); /* the next may be answered */
 		session_update(c);
 	} else if (age > renew_after) {
-		watch_open(c); /* what falls between is within the overlap */
+		reopen(c); /* what falls between is within the overlap */
 	}
 }

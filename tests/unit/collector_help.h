@@ -44,7 +44,7 @@ struct member {
 static struct member fleet[FLEET];
 static struct fake sim;
 static struct fake_conn *events, *held_list;
-static bool hold_lists;
+static bool hold_lists, hold_events;
 static struct {
 	int pings, lists, inspects, stats, subscriptions;
 	char since[64];
@@ -181,7 +181,8 @@ static void handle(struct fake *f, struct fake_conn *k, const char *target)
 		asked.subscriptions++;
 		sscanf(strstr(rest, "since="), "since=%63[0-9.]", asked.since);
 		events = k;
-		fake_raw(k, "HTTP/1.1 200 OK\r\n\r\n", 19);
+		if (!hold_events)
+			fake_raw(k, "HTTP/1.1 200 OK\r\n\r\n", 19);
 	} else if (!strncmp(rest, "/containers/json", 16)) {
 		asked.lists++;
 		if (hold_lists)
@@ -396,7 +397,7 @@ static int each_setup(void **state)
 	memset(&asked, 0, sizeof(asked));
 	n_done = ready = cycles = failed_cycles = 0;
 	events = held_list = NULL;
-	hold_lists = false;
+	hold_lists = hold_events = false;
 	snprintf(instance, sizeof(instance), "unit-%d-%d", (int)getpid(), ++n);
 	snprintf(path, sizeof(path), "/tmp/dcm-test-%s.sock", instance);
 	snprintf(state_dir, sizeof(state_dir), "/tmp/dcm-test-%s.state", instance);

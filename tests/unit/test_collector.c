@@ -255,6 +255,21 @@ static void test_stream_lost(void **state)
 	assert_non_null(strstr(row_error, "event stream"));
 }
 
+/* A subscription that is never answered is not waited for: it is asked for anew. */
+static void test_stream_hangs(void **state)
+{
+	(void)state;
+	cache.request_timeout = 1;
+	hold_events = true;
+	put(0, "web", "running");
+	start();
+	UNTIL(state_now() == DCM_DEGRADED);
+	assert_non_null(strstr(row_error, "does not open"));
+	assert_true(shown("web"));
+	hold_events = false;
+	UNTIL(state_now() == DCM_ONLINE);
+}
+
 /* Killed, and started again on what it left behind. */
 static void test_reattach(void **state)
 {
@@ -522,6 +537,7 @@ int main(void)
 		T(test_failure_before_offline),
 		T(test_never_reached),
 		T(test_stream_lost),
+		T(test_stream_hangs),
 		T(test_reattach),
 		T(test_secrets),
 		T(test_forget),
