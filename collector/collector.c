@@ -17,6 +17,8 @@
 
 #include "collector_impl.h"
 
+static const double BEAT = 1; /* s */
+
 void timer_set(struct event *timer, double seconds)
 {
 	struct timeval t;
@@ -91,6 +93,16 @@ static void announce(struct collector *c, enum control_kind kind)
 	collector_say(c, &m);
 }
 
+void collector_alive(struct collector *c)
+{
+	double now = mono_now();
+
+	if (now - c->beat_at < BEAT)
+		return;
+	c->beat_at = now;
+	announce(c, CONTROL_BEAT);
+}
+
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
@@ -99,6 +111,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (region_beat(c->region) == 1)
 		announce(c, CONTROL_SHARD);
+	c->beat_at = mono_now();
 	announce(c, CONTROL_BEAT);
 	session_tick(c);
 }

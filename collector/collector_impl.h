@@ -251,6 +251,7 @@ struct collector {
 	int64_t events, refreshes, errors;
 	/* process */
 	struct event *beat, *control, *sigterm, *trim;
+	double beat_at; /* the last one that was sent */
 	struct control_msg unsent[64]; /* answers that the control socket had no room for */
 	unsigned n_unsent;
 };
@@ -258,6 +259,8 @@ struct collector {
 /* collector.c */
 void collector_say(struct collector *c, const struct control_msg *m);
 void collector_trim(struct collector *c); /* gives freed memory back to the system, soon */
+/* Called by what may take seconds on end: its beat comes in time all the same. */
+void collector_alive(struct collector *c);
 void timer_set(struct event *timer, double seconds);
 
 /* session.c */

@@ -217,6 +217,7 @@ static bool take_listed(const struct decoded *d, void *arg)
 	uint64_t h = list_hash(c, &d->rec);
 	bool held, changed;
 
+	collector_alive(c); /* a list may have 100,000 of them */
 	if (!ct && inventory_was_removed(c, d->id, l->began_at))
 		return true;
 	if (!ct && !(ct = inventory_add(c, d->id))) {
