@@ -39,7 +39,7 @@ class Fields:
                     wrong = expected.differences(record, e.api.inspect(doc["Id"]))
                     self.assertEqual(wrong, [])
                     return True
-                dcmtest.wait_until(same, "the same as the engine says of " + doc["Name"], 15)
+                dcmtest.wait_until(same, "the same as the engine says of " + doc["Name"], 5)
                 count += 1
         self.assertGreater(count, 30)
 
