@@ -238,6 +238,27 @@ static void connect_error(const struct engine_request *q, char *out, size_t len)
 	}
 }
 
+/* The server's certificate: each fault has a mend of its own. */
+static void certificate_error(const struct engine_request *q, char *out, size_t len)
+{
+	const char *where = q->engine->where, *said = q->curl_error;
+
+	if (strstr(said, "expired"))
+		say(out, len, "certificate of %s has expired (%s): renew it on the host", where,
+		    said);
+	else if (strstr(said, "not yet valid"))
+		say(out, len, "certificate of %s is not yet valid (%s): check the clocks", where,
+		    said);
+	else if (strstr(said, "does not match") || strstr(said, "no alternative"))
+		say(out, len,
+		    "certificate of %s is for another name (%s): use a name that it holds, or "
+		    "renew it",
+		    where, said);
+	else
+		say(out, len, "certificate of %s is not trusted (%s): check tls.ca in hosts.yml",
+		    where, said);
+}
+
 static enum engine_failure curl_failure(const struct engine_request *q, CURLcode rc, char *out,
 					size_t len)
 {
@@ -258,8 +279,7 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 		say(out, len, "no answer from %s within %.3g s", where, took);
 		return ENGINE_TIMEOUT;
 	case CURLE_PEER_FAILED_VERIFICATION:
-		say(out, len, "certificate of %s is not trusted (%s): check tls.ca in hosts.yml",
-		    where, q->curl_error);
+		certificate_error(q, out, len);
 		return ENGINE_UNREACHABLE;
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
@@ -278,6 +298,14 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
 	case CURLE_PARTIAL_FILE:
+		if (strstr(q->curl_error, "alert") &&
+		    (strstr(q->curl_error, "certificate") || strstr(q->curl_error, "ca,"))) {
+			say(out, len,
+			    "%s refused the client certificate, or wants one (%s): check tls.cert "
+			    "and tls.key in hosts.yml",
+			    where, q->curl_error);
+			return ENGINE_UNREACHABLE;
+		}
 		say(out, len, "%s closed the connection before it had answered%s%s%s", where,
 		    q->curl_error[0] ? " (" : "", q->curl_error, q->curl_error[0] ? ")" : "");
 		return ENGINE_BROKEN;
