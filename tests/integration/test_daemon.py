@@ -2,6 +2,7 @@
 a part of it, or an engine, dies."""
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -112,6 +113,22 @@ class Processes(dcmtest.Case):
         self.assertEqual(len(dcm.ps()), 20)
         self.assertEqual(dcm.stop(), 0)
         self.assertEqual(dcm.objects(), [])
+
+    def test_after_a_kill_nothing_is_left_of_hosts_that_were_taken_out(self):
+        dcm = self.dcmd().settle([self.a, self.b])
+        for pid in dcm.pids().values():
+            os.kill(pid, signal.SIGKILL)
+        dcm.process.wait()
+        left = [n for n in dcm.objects() if ":sim-b:" in n]
+        self.assertTrue(left)
+        # Another generation, as one that died while it made one leaves behind.
+        shutil.copyfile("/dev/shm/" + left[0], "/dev/shm/" + left[0].rpartition(":")[0] + ":7")
+        dcm.configure(dcmtest.hosts_yml([self.a]))
+        dcm.start()
+        wait_until(lambda: set(dcm.hosts()) == {"sim-a"}, "the one host")
+        self.assertEqual([n for n in dcm.objects() if ":sim-b:" in n], [])
+        dcm.settle([self.a])
+        self.assertEqual(len(dcm.ps()), 12)
 
     def test_reload(self):
         c = dcmtest.SimEngine("sim-c", 3)
