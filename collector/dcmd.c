@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +321,19 @@ static void settle_descriptors(void)
 		close(fd);
 }
 
+/* From the first step to the loop that reads them, signals wait: a stop is
+ * orderly, and a reload no death, however early they come. */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int run(const struct options *o, struct config *config)
 {
 	struct instance instance = {
@@ -361,6 +375,7 @@ int main(int argc, char **argv)
 	struct config config = {0};
 	int rc;
 
+	hold_signals();
 	settle_descriptors();
 	title_init(argc, argv);
 	log_init(o.level, false);

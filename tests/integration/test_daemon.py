@@ -51,6 +51,19 @@ class Processes(dcmtest.Case):
                 self.assertFalse(os.path.exists("/proc/%d" % pid), title)
             self.assertEqual(dcm.run("hosts").returncode, 3)
 
+    def test_a_stop_while_it_starts_is_orderly(self):
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([self.a]), start=False)
+        lock = "/dev/shm/dcm-%d-%s-:lock" % (os.geteuid(), dcm.instance)
+        for sig in (signal.SIGTERM, signal.SIGINT) * 15:
+            with open(dcm.log_path, "ab") as log:
+                p = subprocess.Popen(dcm.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                     stderr=log)
+            while not os.path.exists(lock) and p.poll() is None:
+                pass
+            p.send_signal(sig)
+            self.assertEqual(p.wait(20), 0, dcm.log()[-1000:])
+            self.assertEqual(dcm.objects(), [])
+
     def test_stop_with_an_engine_that_hangs(self):
         self.a.fault("hang")
         dcm = self.dcmd()
