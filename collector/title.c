@@ -23,22 +23,25 @@ extern char **environ;
 
 static char *title_start;
 static size_t title_room;
-static char **moved; /* the environment's copy; setenv() may replace `environ` again */
+/* The environment's copy: one block of text, one of pointers, both for good
+ * (setenv() and unsetenv() may forget any of the pointers). */
+static char **moved, *moved_text;
 
 /* Moves the environment's strings out of the way. */
 static bool move_environment(void)
 {
-	size_t n = 0;
+	size_t n = 0, bytes = 0;
+	char *to;
 
-	while (environ[n])
-		n++;
+	for (; environ[n]; n++)
+		bytes += strlen(environ[n]) + 1;
 	moved = calloc(n + 1, sizeof(*moved));
-	if (!moved)
+	to = moved_text = malloc(bytes + 1);
+	if (!moved || !moved_text)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		moved[i] = strdup(environ[i]);
-		if (!moved[i])
-			return false;
+		moved[i] = to;
+		to = stpcpy(to, environ[i]) + 1;
 	}
 	environ = moved;
 	return true;
