@@ -234,7 +234,7 @@ void sampler_want(struct collector *c, struct container *ct)
 {
 	if (!c->host->stats)
 		return;
-	ct->has_sample = false;
+	ct->has_sample = ct->no_stats = false;
 	enqueue(c, ct);
 	pump(c);
 }

@@ -265,7 +265,7 @@ static void test_stream_hangs(void **state)
 	start();
 	UNTIL(state_now() == DCM_DEGRADED);
 	assert_non_null(strstr(row_error, "does not open"));
-	assert_true(shown("web"));
+	UNTIL(shown("web"));
 	hold_events = false;
 	UNTIL(state_now() == DCM_ONLINE);
 }
@@ -409,6 +409,16 @@ static void test_stats_refused(void **state)
 	UNTIL(shown("web") && rec.cpu_percent == 50);
 	assert_int_equal(asked.stats, 3);
 	assert_int_equal(state_now(), DCM_ONLINE);
+	fleet[0].bad_stats = 2; /* once in each of two lives */
+	fleet[0].started = "2026-01-01T00:08:00Z";
+	event("restart", 0);
+	UNTIL(fleet[0].bad_stats == 1);
+	fleet[0].started = "2026-01-01T00:09:00Z";
+	event("restart", 0);
+	UNTIL(fleet[0].bad_stats == 0);
+	UNTIL(state_now() == DCM_ONLINE && shown("web") && rec.memory_usage == 4000);
+	assert_int_equal(row.errors, 0);
+	UNTIL(shown("web") && rec.cpu_percent == 50);
 	fleet[0].bad_stats = 2;
 	token = ask(CONTROL_REFRESH, 0, 0);
 	UNTIL(answer_to(token));
