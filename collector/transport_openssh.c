@@ -14,6 +14,7 @@
 #include "transport_openssh.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,23 @@
 enum { ENGINE_SAYS_MAX = 1024 };
 static const double look_every = 0.02; /* s between looks for the master's socket */
 static const double ask_patience = 5, step_patience = 10;
+static const double refused_pause = 0.2; /* s until sshd is asked again */
 
 struct dial {
 	struct ssh_way *way;
 	struct ssh_child *child;
+	int fd; /* libcurl's connection, kept to serve it anew where sshd refused */
 };
+
+struct reader {
+	struct ssh_child *child;
+	ssh_file_done *done;
+	void *arg;
+};
+
+/* How many sessions the host allows; learned when it refuses one, and kept for the
+ * life of the process: the next connection must not find out again. */
+static unsigned dials_most = PROGRAM_DIALS;
 
 struct ssh_way {
 	struct event_base *base;
@@ -41,7 +54,7 @@ struct ssh_way {
 	struct ssh_place *place;
 	struct event *look, *deadline, *fail;
 	char control[SSH_PATH], local[SSH_PATH];
-	struct ssh_child *master, *helper, *reader;
+	struct ssh_child *master, *helper;
 	struct ssh_ping *ping;
 	bool answered;
 	char *engine; /* "": only docker knows */
@@ -49,8 +62,7 @@ struct ssh_way {
 	struct dial dial[PROGRAM_DIALS];
 	int waiting[PROGRAM_WAITING]; /* connections; the first is the next */
 	unsigned n_waiting;
-	ssh_file_done *file_done;
-	void *file_arg;
+	struct reader reader[SSH_FILES];
 	ssh_why why;
 };
 
@@ -62,7 +74,10 @@ static void hang_up(struct ssh_way *w)
 		close(w->waiting[i]);
 	w->n_waiting = 0;
 	for (unsigned i = 0; i < PROGRAM_DIALS; i++) {
+		if (!w->dial[i].child)
+			continue;
 		ssh_child_kill(w->dial[i].child);
+		close(w->dial[i].fd);
 		w->dial[i].child = NULL;
 	}
 }
@@ -264,7 +279,10 @@ static void logged_in(struct ssh_way *w)
 		no_memory(w);
 }
 
-/* The master makes its socket when it has logged in. */
+static void serve_waiting(struct ssh_way *w);
+
+/* The master makes its socket when it has logged in.  Later on, this looks after
+ * connections that were refused. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct ssh_way *w = arg;
@@ -274,7 +292,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->dead)
 		return;
-	if (stat(w->control, &st))
+	if (w->dials)
+		serve_waiting(w);
+	else if (stat(w->control, &st))
 		ssh_timer(w->look, look_every);
 	else
 		logged_in(w);
@@ -293,14 +313,46 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- connections over dial-stdio ----------------------------------------------------------- */
 
-static void serve_waiting(struct ssh_way *w);
+static unsigned running(const struct ssh_way *w)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PROGRAM_DIALS; i++)
+		n += w->dial[i].child != NULL;
+	return n;
+}
+
+/* sshd's MaxSessions.  Nothing was read of the connection: it waits for its turn,
+ * since a session that just ended may still count there. */
+static void refused(struct ssh_way *w, struct dial *d)
+{
+	if (running(w) >= 2 && running(w) < dials_most) {
+		/* libcurl has more connections than that, and would wait for itself */
+		dials_most = running(w);
+		ssh_say(w->why, "MaxSessions of %s allows %u sessions: connecting anew for so many",
+			w->target->where, dials_most);
+		fail(w);
+	}
+	if (w->dead || w->n_waiting == PROGRAM_WAITING) {
+		close(d->fd);
+		return;
+	}
+	memmove(w->waiting + 1, w->waiting, w->n_waiting * sizeof(w->waiting[0]));
+	w->waiting[0] = d->fd;
+	w->n_waiting++;
+	ssh_timer(w->look, refused_pause);
+}
 
 static void on_stream_ended(void *arg, const struct ssh_child_result *r)
 {
 	struct dial *d = arg;
 
-	(void)r;
 	d->child = NULL;
+	if (!d->way->dead && strstr(r->err, "refused by peer")) {
+		refused(d->way, d);
+		return;
+	}
+	close(d->fd);
 	if (!d->way->dead)
 		serve_waiting(d->way);
 }
@@ -310,18 +362,24 @@ static void serve_waiting(struct ssh_way *w)
 	struct program_args a;
 
 	program_client(&a, w->target, w->at, w->control, "docker system dial-stdio");
-	for (unsigned i = 0; i < PROGRAM_DIALS && w->n_waiting; i++) {
-		int fd = w->waiting[0];
+	for (unsigned i = 0; i < PROGRAM_DIALS && w->n_waiting && running(w) < dials_most; i++) {
+		struct dial *d = &w->dial[i];
+		int copy;
 
-		if (w->dial[i].child)
+		if (d->child)
 			continue;
+		d->way = w;
+		d->fd = w->waiting[0];
 		w->n_waiting--;
 		memmove(w->waiting, w->waiting + 1, w->n_waiting * sizeof(w->waiting[0]));
-		w->dial[i].way = w;
-		w->dial[i].child =
-			ssh_child_start(w->base, a.v, fd, 0, 0, on_stream_ended, &w->dial[i]);
-		if (!w->dial[i].child)
-			close(fd);
+		copy = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+		if (copy >= 0)
+			d->child = ssh_child_start(w->base, a.v, copy, 0, 0, on_stream_ended, d);
+		if (!d->child) {
+			close(d->fd);
+			if (copy >= 0)
+				close(copy);
+		}
 	}
 }
 
@@ -345,7 +403,8 @@ static void program_close(struct ssh_way *w)
 
 	hang_up(w);
 	ssh_ping_cancel(w->ping);
-	ssh_child_kill(w->reader);
+	for (unsigned i = 0; i < SSH_FILES; i++)
+		ssh_child_kill(w->reader[i].child);
 	ssh_child_kill(w->helper);
 	ssh_child_kill(w->master);
 	ssh_place_close(w->place);
@@ -399,33 +458,48 @@ static const char *program_socket(struct ssh_way *w)
 
 static unsigned program_connections(struct ssh_way *w)
 {
-	return w->dials ? PROGRAM_DIALS - 2 : 0; /* events, and a ping */
+	if (!w->dials)
+		return 0;
+	return dials_most > 3 ? dials_most - 2 : 1; /* events, and a ping */
+}
+
+/* With two sessions one is for the events, and nothing may keep the other. */
+static bool program_keeps(struct ssh_way *w)
+{
+	return !w->dials || dials_most > 2;
 }
 
 static void on_file(void *arg, const struct ssh_child_result *r)
 {
-	struct ssh_way *w = arg;
+	struct reader *reader = arg;
 	int status = r->status != -1 && WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
+	const char *data = r->out, *error;
+	size_t len = r->out_len;
 
-	w->reader = NULL;
-	w->file_done(w->file_arg, status ? NULL : r->out, r->out_len,
-		     status ? ssh_file_error(status) : NULL);
+	reader->child = NULL;
+	error = ssh_file_read(status, &data, &len);
+	reader->done(reader->arg, data, len, error);
 }
 
 static int program_read_file(struct ssh_way *w, const char *path, size_t max, ssh_file_done *done,
 			     void *arg)
 {
+	struct reader *reader = w->reader;
 	struct program_args a;
 	char *command;
 
-	if (w->dead || !w->up || w->reader || !(command = ssh_file_command(path, max)))
+	while (reader < w->reader + SSH_FILES && reader->child)
+		reader++;
+	if (w->dead || !w->up || reader == w->reader + SSH_FILES ||
+	    !(command = ssh_file_command(path, max)))
 		return -1;
-	w->file_done = done;
-	w->file_arg = arg;
+	reader->done = done;
+	reader->arg = arg;
 	program_client(&a, w->target, w->at, w->control, command);
-	w->reader = ssh_child_start(w->base, a.v, -1, max, step_patience, on_file, w);
+	reader->child = ssh_child_start(w->base, a.v, -1, max + SSH_FILE_EXTRA, step_patience,
+					on_file, reader);
 	free(command);
-	return w->reader ? 0 : -1;
+	return reader->child ? 0 : -1;
 }
 
 const struct ssh_backend_ops ssh_openssh = {
@@ -433,6 +507,7 @@ const struct ssh_backend_ops ssh_openssh = {
     .open = program_open,
     .socket = program_socket,
     .connections = program_connections,
+    .keeps = program_keeps,
     .read_file = program_read_file,
     .close = program_close,
 };

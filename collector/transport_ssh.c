@@ -19,7 +19,8 @@ struct file_request {
 	size_t max;
 	void (*done)(void *arg, const char *data, size_t len, const char *error);
 	void *arg;
-	bool answered;
+	struct transport *transport;
+	bool started, answered;
 	char *data;
 	size_t len;
 	ssh_why error;
@@ -37,8 +38,9 @@ struct transport {
 	const struct ssh_backend_ops *ops;
 	struct ssh_way *way;
 	struct event *files_event, *report;
-	TAILQ_HEAD(, file_request) files; /* the first is being read */
-	bool reading, in_callback, closed, opened, up;
+	TAILQ_HEAD(, file_request) files;
+	unsigned reading; /* of them, at most SSH_FILES */
+	bool in_callback, closed, opened, up;
 	ssh_why why;
 };
 
@@ -175,14 +177,12 @@ static void on_target(void *arg, struct ssh_target *target, const char *why)
 
 /* ---- files -------------------------------------------------------------------------------- */
 
-static void next_file(struct transport *t);
-
 static void on_file(void *arg, const char *data, size_t len, const char *error)
 {
-	struct transport *t = arg;
-	struct file_request *q = TAILQ_FIRST(&t->files);
+	struct file_request *q = arg;
+	struct transport *t = q->transport;
 
-	t->reading = false;
+	t->reading--;
 	q->answered = true;
 	ssh_say(q->error, "%s", error ? error : "");
 	if (!error && (q->data = malloc(len + 1))) {
@@ -194,37 +194,51 @@ static void on_file(void *arg, const char *data, size_t len, const char *error)
 	event_active(t->files_event, 0, 0); /* not from inside the backend */
 }
 
-static void next_file(struct transport *t)
+static void start_files(struct transport *t)
 {
-	struct file_request *q = TAILQ_FIRST(&t->files);
+	struct file_request *q;
 
-	if (!q || t->reading || q->answered)
-		return;
-	t->reading = true;
-	if (t->way && t->ops->read_file(t->way, q->path, q->max, on_file, t))
-		on_file(t, NULL, 0, "cannot be read: no way to it");
+	TAILQ_FOREACH(q, &t->files, link) {
+		if (q->started)
+			continue;
+		if (t->reading == SSH_FILES)
+			return;
+		q->started = true;
+		t->reading++;
+		if (!t->way || t->ops->read_file(t->way, q->path, q->max, on_file, q))
+			on_file(q, NULL, 0, "cannot be read: there is no way to it");
+	}
+}
+
+static struct file_request *answered_file(struct transport *t)
+{
+	struct file_request *q;
+
+	TAILQ_FOREACH(q, &t->files, link)
+		if (q->answered)
+			break;
+	return q;
 }
 
 static void on_files(evutil_socket_t fd, short what, void *arg)
 {
 	struct transport *t = arg;
-	struct file_request *q = TAILQ_FIRST(&t->files);
+	struct file_request *q;
 
 	(void)fd;
 	(void)what;
-	if (q && q->answered) {
+	while (!t->closed && (q = answered_file(t))) {
 		TAILQ_REMOVE(&t->files, q, link);
 		t->in_callback = true;
 		q->done(q->arg, q->data, q->len, q->error[0] ? q->error : NULL);
 		t->in_callback = false;
 		free(q->data);
 		free(q);
-		if (t->closed) {
-			transport_free(t);
-			return;
-		}
 	}
-	next_file(t);
+	if (t->closed)
+		transport_free(t);
+	else
+		start_files(t);
 }
 
 static void ssh_read_file(struct transport *t, const char *path, size_t max,
@@ -239,6 +253,7 @@ static void ssh_read_file(struct transport *t, const char *path, size_t max,
 	q->max = max;
 	q->done = done;
 	q->arg = arg;
+	q->transport = t;
 	memcpy(q->path, path, n);
 	TAILQ_INSERT_TAIL(&t->files, q, link);
 	event_active(t->files_event, 0, 0);
@@ -280,6 +295,8 @@ static struct transport *ssh_open(struct event_base *base, const struct endpoint
 
 static int ssh_prepare(struct transport *t, CURL *easy)
 {
+	if (t->ops->keeps && !t->ops->keeps(t->way))
+		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 	return curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, t->ops->socket(t->way)) ? -1 : 0;
 }
 

@@ -31,6 +31,7 @@ enum {
 	SSH_WHY = 256,	     /* of a sentence: what a host's row takes */
 	SSH_IDENTITIES = 8,  /* key files, at most */
 	SSH_KNOWN_FILES = 8, /* known_hosts files, at most */
+	SSH_FILES = 4,	     /* files that are read at once */
 	SSH_DIAL_MAX = 8,    /* dial-stdio channels of a session: MaxSessions is 10 */
 };
 
@@ -90,8 +91,10 @@ struct ssh_backend_ops {
 	const char *(*socket)(struct ssh_way *b); /* for libcurl, when it is up */
 	/* Requests at once besides events and a ping; 0: any number. */
 	unsigned (*connections)(struct ssh_way *b);
-	/* One after the other; done is called once from the loop, or never after close.
-	 * -1: it cannot be started. */
+	/* May libcurl keep connections for later?  NULL: yes. */
+	bool (*keeps)(struct ssh_way *b);
+	/* At most SSH_FILES at once; done is called once from the loop, or never after
+	 * close.  -1: it cannot be started. */
 	int (*read_file)(struct ssh_way *b, const char *path, size_t max, ssh_file_done *done,
 			 void *arg);
 	void (*close)(struct ssh_way *b);
@@ -166,9 +169,12 @@ bool http_idle(const struct ssh_http *h, double since);
 /* Shell commands, for `sh -c` in a login shell of any kind. */
 /* Prints where the docker command there would go; nothing: the default. */
 extern const char ssh_engine_command[];
-/* `path` in single quotes; NULL: it does not fit. */
+/* Prints a file; its output is SSH_FILE_EXTRA bytes longer.  To be freed; NULL: the
+ * path does not fit, or there is no memory. */
 char *ssh_file_command(const char *path, size_t max);
-const char *ssh_file_error(int exit_status);
+enum { SSH_FILE_EXTRA = 4 };
+/* Makes *data and *len the file's; or returns why there is none. */
+const char *ssh_file_read(int exit_status, const char **data, size_t *len);
 /* The socket of what ssh_engine_command printed: a path, NULL for the default, or
  * "" where only the docker program knows the way. */
 const char *ssh_engine_path(char *printed);

@@ -11,6 +11,8 @@
 #include "transport_ssh.h"
 
 enum { COMMAND_MAX = 4096 };
+/* In front of a file: a forced command of the key prints something else. */
+#define FILE_MARK "dcm:"
 
 /* The docker program is started only where there is something for it to say. */
 const char ssh_engine_command[] =
@@ -37,7 +39,7 @@ char *ssh_file_command(const char *path, size_t max)
 	static const char script[] =
 	    "[ -e \"$1\" ] || exit 3; [ -f \"$1\" ] && [ ! -L \"$1\" ] || exit 4; "
 	    "[ \"$(readlink -f \"$1\")\" = \"$1\" ] || exit 5; [ -r \"$1\" ] || exit 6; "
-	    "exec head -c \"$2\" \"$1\"";
+	    "printf " FILE_MARK " && exec head -c \"$2\" \"$1\"";
 	char quoted[COMMAND_MAX], *command;
 	size_t n = 0;
 
@@ -59,9 +61,17 @@ char *ssh_file_command(const char *path, size_t max)
 	return command;
 }
 
-const char *ssh_file_error(int exit_status)
+const char *ssh_file_read(int exit_status, const char **data, size_t *len)
 {
+	const size_t mark = sizeof(FILE_MARK) - 1;
+
 	switch (exit_status) {
+	case 0:
+		if (*len < mark || memcmp(*data, FILE_MARK, mark))
+			return "the key may run no commands there";
+		*data += mark;
+		*len -= mark;
+		return NULL;
 	case 3:
 		return "no such file";
 	case 4:

@@ -379,25 +379,33 @@ static unsigned session_connections(struct ssh_way *w)
 
 static void on_file(struct ssh_way *w, void *arg, const struct ssh_command_result *r)
 {
-	(void)arg;
-	w->file_done(w->file_arg, r->status == 0 ? r->out : NULL, r->len,
-		     r->status == 0 ? NULL : ssh_file_error(r->status));
+	unsigned i = (unsigned)(uintptr_t)arg;
+	ssh_file_done *done = w->files[i].done;
+	const char *data = r->out, *error;
+	size_t len = r->len;
+
+	w->files[i].done = NULL;
+	error = ssh_file_read(r->status, &data, &len);
+	done(w->files[i].arg, data, len, error);
 }
 
 static int session_read_file(struct ssh_way *w, const char *path, size_t max, ssh_file_done *done,
 			     void *arg)
 {
+	unsigned i = 0;
 	char *command;
 	int rc;
 
-	if (w->phase != SSH_UP)
+	while (i < SSH_FILES && w->files[i].done)
+		i++;
+	if (w->phase != SSH_UP || i == SSH_FILES || !(command = ssh_file_command(path, max)))
 		return -1;
-	command = ssh_file_command(path, max);
-	if (!command)
-		return -1;
-	w->file_done = done;
-	w->file_arg = arg;
-	rc = ssh_command(w, command, max, probe_patience, on_file, NULL);
+	rc = ssh_command(w, command, max + SSH_FILE_EXTRA, probe_patience, on_file,
+			 (void *)(uintptr_t)i);
+	if (rc == 0) {
+		w->files[i].done = done;
+		w->files[i].arg = arg;
+	}
 	free(command);
 	return rc;
 }

@@ -139,8 +139,10 @@ struct ssh_way {
 	bool say_up, say_down, other;
 	ssh_why why;
 
-	ssh_file_done *file_done;
-	void *file_arg;
+	struct {
+		ssh_file_done *done; /* NULL: free */
+		void *arg;
+	} files[SSH_FILES];
 };
 
 /* transport_ssh_session.c */
