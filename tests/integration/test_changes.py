@@ -1,4 +1,6 @@
 """watch, logs, refresh and forget: what is asked of a running dcmd."""
+import json
+
 import dcmtest
 from dcmtest import wait_until
 
@@ -119,8 +121,9 @@ class Changes(dcmtest.Case):
             done = self.dcm.run("ps", "--refresh", timeout=60)
             self.assertEqual(done.returncode, 0)
             self.assertNotEqual(done.stderr, "")
-            strict = self.dcm.run("ps", "--refresh", "--strict", timeout=60)
+            strict = self.dcm.run("--json", "ps", "--refresh", "--strict", timeout=60)
             self.assertEqual(strict.returncode, 4)
+            self.assertEqual(sorted(r["name"] for r in json.loads(strict.stdout)), names)
             self.assertEqual(self.dcm.names("alpha"), names)
         finally:
             self.engine.process.send_signal(signal.SIGCONT)
