@@ -13,8 +13,6 @@
 
 #include "collector_impl.h"
 
-enum { LOG_LINES_MAX = 10000 };
-
 static void answer(struct ask *a, int rc, const char *error)
 {
 	struct collector *c = a->collector;
@@ -182,8 +180,8 @@ static void begin_logs(struct ask *a)
 
 	if (!a->msg.lines)
 		a->msg.lines = c->cache->log_tail_lines;
-	if (a->msg.lines > LOG_LINES_MAX)
-		a->msg.lines = LOG_LINES_MAX;
+	if (a->msg.lines > DCM_LOG_LINES)
+		a->msg.lines = DCM_LOG_LINES;
 	ct = id_parse(a->msg.container, a->id) ? inventory_find(c, a->id) : NULL;
 	if (!ct || !ct->published) {
 		answer(a, DCM_ENOTFOUND, "no such container");

@@ -447,7 +447,9 @@ struct dcm_outcome {
  * *n_out (may be NULL): how many outcomes. */
 int dcm_refresh(dcm *d, const char *const *hosts, size_t n, int timeout_ms,
 		struct dcm_outcome *out, size_t room, size_t *n_out);
-/* Fetch the last `lines` of a container's log into its log_tail. */
+/* Fetch the last `lines` of a container's log into its log_tail; of more than
+ * DCM_LOG_LINES the last of them. */
+#define DCM_LOG_LINES 10000
 int dcm_logs(dcm *d, struct dcm_ref ref, uint32_t lines, int timeout_ms);
 /* Drop what is cached of a host; it fills again from the engine. */
 int dcm_forget(dcm *d, const char *host, int timeout_ms);

@@ -59,6 +59,20 @@ class Changes(dcmtest.Case):
                           "other lines")
         self.assertEqual(self.dcm.get("alpha", "growing")["log_tail"], last)
 
+    def test_more_of_a_log_than_is_fetched(self):
+        self.addCleanup(self.api.remove, "longlog")
+        self.api.run("longlog", ["sh", "-c", "i=0; while [ $i -lt 10003 ]; do i=$((i+1)); "
+                                             "echo $i; done; sleep 100000"])
+        wait_until(lambda: self.dcm.json("logs", "alpha", "longlog", "-n", "1")["log_tail"] ==
+                   ["10003"], "its last line")
+        done = self.dcm.run("--json", "logs", "alpha", "longlog", "-n", "10001")
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+        self.assertEqual(json.loads(done.stdout)["log_tail"],
+                         [str(n) for n in range(4, 10004)])
+        self.assertEqual(len(self.dcm.json("logs", "alpha", "longlog", "-n", "10000")["log_tail"]),
+                         10000)
+
     def test_logs_of_a_driver_that_keeps_none(self):
         self.addCleanup(self.api.remove, "mute")
         self.api.create("mute", ["true"], HostConfig={"LogConfig": {"Type": "none"}})
