@@ -27,6 +27,9 @@ static void list_add(char ***v, size_t *n, size_t max, char *s)
 
 	if (!s)
 		return;
+	for (char *at = s; *at; at++) /* what a file says is shown on a terminal, in one line */
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
 	for (size_t i = 0; i < *n; i++)
 		if (!strcmp((*v)[i], s))
 			goto drop;
