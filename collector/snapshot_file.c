@@ -437,7 +437,8 @@ int snapshot_begin(struct collector *c, bool reattached)
 
 	k->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	k->timer = evtimer_new(c->base, on_timer, c);
-	k->rung = k->bell < 0 ? NULL : event_new(c->base, k->bell, EV_READ | EV_PERSIST, on_bell, c);
+	if (k->bell >= 0)
+		k->rung = event_new(c->base, k->bell, EV_READ | EV_PERSIST, on_bell, c);
 	if (!k->timer || !k->rung || event_add(k->rung, NULL))
 		return -1;
 	k->origin = origin_of(c->host, &c->rules);

@@ -29,7 +29,10 @@ static uint8_t ids[4][32];
 static const uint8_t map1[] = {0x81, 0xa1, 'a', 0x01}, map0[] = {0x80};
 static struct region_item items[4];
 static const struct snapshot_head head = {
-	.host = "h", .origin = {0x1122334455667788, 0xfedcba9876543210, false}, .time = 1.7e9 + 0.5};
+	.host = "h",
+	.origin = {0x1122334455667788, 0xfedcba9876543210, false},
+	.time = 1.7e9 + 0.5,
+};
 
 static int each_setup(void **state)
 {

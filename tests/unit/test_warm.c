@@ -295,7 +295,8 @@ static void test_clock_set_back(void **state)
 	}
 	head.time += 1e6;
 	assert_int_equal(snapshot_seal(&head, &later, &file, MAX), 0);
-	assert_int_equal(snapshot_disk_write(state_dir, host.id, file.data, file.len, head.time, err), 0);
+	assert_int_equal(
+		snapshot_disk_write(state_dir, host.id, file.data, file.len, head.time, err), 0);
 	free(c);
 	record_buf_free(&later);
 	record_buf_free(&file);
