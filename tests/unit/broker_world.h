@@ -75,14 +75,15 @@ static inline struct region *world_region(const struct world *w, const char *hos
 	return r;
 }
 
-static inline void world_info(struct world *w, double retention, double interval)
+/* The daemon's settings, and that it started `up` seconds ago. */
+static inline void world_info(struct world *w, double retention, double interval, double up)
 {
 	struct dcm_info info = {.memory_retention = retention,
 				.disk_retention = 1000,
 				.memory_cleanup_interval = interval,
 				.disk_cleanup_interval = interval,
 				.supervisor_pid = getpid(),
-				.started = unix_now(),
+				.started = unix_now() - up,
 				.uid = getuid()};
 	struct record_buf b = {0};
 	struct region_tier t = {.tier = DCM_STATUS, .verified = unix_now()};
@@ -199,7 +200,7 @@ static inline void world_begin(struct world *w, unsigned hosts)
 	MUST(mkdir(w->state, 0700) == 0);
 	w->lock = world_lock(w);
 	w->dir = world_region(w, NULL);
-	world_info(w, 3600, 300);
+	world_info(w, 3600, 300, 0);
 	for (unsigned h = 0; h < hosts; h++) {
 		snprintf(id, sizeof(id), "host-%u", h);
 		w->shard[h] = world_region(w, id);

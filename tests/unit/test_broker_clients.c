@@ -511,14 +511,16 @@ static void hosts_nobody_verifies_are_forgotten(void **state)
 	world_row(w.shard[0], 3, unix_now() - 5000); /* old, with containers */
 	world_row(w.shard[1], 0, unix_now() - 5000); /* old and empty */
 	world_row(w.shard[2], 3, unix_now());	     /* fresh */
-	world_info(&w, 3600, 1);
+	world_info(&w, 3600, 1, 10); /* what came from disk has an hour from the start */
 	assert_int_equal(world_broker_end(&w, SIGTERM), 0);
 	world_broker(&w);
 	assert_true(world_hear(&w, &m, PATIENCE_MS));
 	assert_int_equal(m.kind, CONTROL_READY);
+	assert_false(world_hear(&w, &m, 2500));
+	world_info(&w, 3600, 1, 5000);
 	for (int i = 0; i < 2; i++) {
 		assert_true(world_hear(&w, &m, PATIENCE_MS));
-		assert_int_equal(m.what, CONTROL_FORGET);
+		assert_int_equal(m.what, CONTROL_EXPIRE);
 		heard[m.host[5] - '0']++;
 		world_done(&w, m.token, DCM_OK, "");
 	}
