@@ -15,6 +15,7 @@
  *	transport_ssh_auth.c	its login
  *	transport_ssh_stream.c	its channels
  *	transport_ssh_open.c	how they open
+ *	transport_ssh_sftp.c	files by SFTP
  *	transport_openssh.c	backend: the system's ssh
  */
 #ifndef DCM_TRANSPORT_SSH_H

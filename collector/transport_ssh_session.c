@@ -288,6 +288,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->phase >= SSH_DISCOVER && w->phase <= SSH_UP)
 		ssh_streams_tick(w);
+	if (w->phase == SSH_UP)
+		ssh_sftp_tick(w);
 	ssh_turn(w);
 }
 
@@ -313,6 +315,9 @@ static void session_close(struct ssh_way *w)
 		libssh2_session_disconnect(w->ssh, "dcm ends this session");
 	if (w->fd >= 0)
 		shutdown(w->fd, SHUT_RDWR); /* nothing below waits for an answer any more */
+	ssh_sftp_free(w);
+	for (unsigned i = 0; i < SSH_FILES; i++)
+		free(w->files[i].path);
 	ssh_streams_drop(w);
 	for (int i = 0; w->ssh && i < 1000; i++)
 		if (libssh2_session_free(w->ssh) != LIBSSH2_ERROR_EAGAIN)
@@ -379,35 +384,42 @@ static unsigned session_connections(struct ssh_way *w)
 
 static void on_file(struct ssh_way *w, void *arg, const struct ssh_command_result *r)
 {
-	unsigned i = (unsigned)(uintptr_t)arg;
-	ssh_file_done *done = w->files[i].done;
+	struct ssh_file *f = arg;
+	ssh_file_done *done = f->done;
 	const char *data = r->out, *error;
 	size_t len = r->len;
 
-	w->files[i].done = NULL;
+	(void)w;
+	f->done = NULL;
 	error = ssh_file_read(r->status, &data, &len);
-	done(w->files[i].arg, data, len, error);
+	done(f->arg, data, len, error);
+}
+
+int ssh_file_by_command(struct ssh_way *w, struct ssh_file *f, const char *path)
+{
+	char *command = ssh_file_command(path, f->max);
+	int rc = -1;
+
+	if (command)
+		rc = ssh_command(w, command, f->max + SSH_FILE_EXTRA, probe_patience, on_file, f);
+	free(command);
+	return rc;
 }
 
 static int session_read_file(struct ssh_way *w, const char *path, size_t max, ssh_file_done *done,
 			     void *arg)
 {
-	unsigned i = 0;
-	char *command;
-	int rc;
+	struct ssh_file *f = w->files;
 
-	while (i < SSH_FILES && w->files[i].done)
-		i++;
-	if (w->phase != SSH_UP || i == SSH_FILES || !(command = ssh_file_command(path, max)))
+	while (f < w->files + SSH_FILES && f->done)
+		f++;
+	if (w->phase != SSH_UP || f == w->files + SSH_FILES)
 		return -1;
-	rc = ssh_command(w, command, max + SSH_FILE_EXTRA, probe_patience, on_file,
-			 (void *)(uintptr_t)i);
-	if (rc == 0) {
-		w->files[i].done = done;
-		w->files[i].arg = arg;
-	}
-	free(command);
-	return rc;
+	*f = (struct ssh_file){.done = done, .arg = arg, .max = max};
+	if (!ssh_sftp_read(w, f, path) || !ssh_file_by_command(w, f, path))
+		return 0;
+	f->done = NULL;
+	return -1;
 }
 
 const struct ssh_backend_ops ssh_libssh2 = {

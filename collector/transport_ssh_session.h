@@ -30,6 +30,7 @@ enum stream_kind {
 	STREAM_ENGINE, /* a connection of libcurl's */
 	STREAM_PROBE,  /* does the engine answer this way?  Nobody's connection */
 	STREAM_COMMAND,
+	STREAM_FILES, /* the SFTP channel: transport_ssh_sftp.c does its steps */
 };
 enum stream_state {
 	STREAM_WAIT, /* for its turn to open */
@@ -98,6 +99,14 @@ struct ssh_try {
 	struct libssh2_agent_publickey *key; /* of the agent */
 };
 
+/* A file that is asked for. */
+struct ssh_file {
+	ssh_file_done *done; /* NULL: this place is free */
+	void *arg;
+	char *path; /* NULL: a command reads it */
+	size_t max;
+};
+
 struct ssh_way {
 	struct event_base *base;
 	const struct endpoint *at;
@@ -139,10 +148,9 @@ struct ssh_way {
 	bool say_up, say_down, other;
 	ssh_why why;
 
-	struct {
-		ssh_file_done *done; /* NULL: free */
-		void *arg;
-	} files[SSH_FILES];
+	struct ssh_file files[SSH_FILES];
+	struct ssh_sftp *sftp;
+	struct ssh_stream *files_stream;
 };
 
 /* transport_ssh_session.c */
@@ -174,6 +182,16 @@ void ssh_login_clear(struct ssh_way *w);
 
 /* transport_ssh_open.c: false where the pass ends there. */
 bool ssh_stream_open(struct ssh_stream *st);
+
+/* transport_ssh_sftp.c */
+/* -1: there is no SFTP. */
+int ssh_sftp_read(struct ssh_way *w, struct ssh_file *f, const char *path);
+bool ssh_sftp_step(struct ssh_stream *st); /* as ssh_stream_open() */
+void ssh_sftp_tick(struct ssh_way *w);
+bool ssh_sftp_busy(const struct ssh_way *w);
+void ssh_sftp_free(struct ssh_way *w);
+/* transport_ssh_session.c: the other way to a file. */
+int ssh_file_by_command(struct ssh_way *w, struct ssh_file *f, const char *path);
 
 /* transport_ssh_stream.c */
 /* Nobody wants it any more.  What is opening must first be open, and a packet that

@@ -285,9 +285,11 @@ static bool step(struct ssh_stream *st)
 	struct ssh_way *w = st->way;
 	int rc;
 
-	if (st->state < STREAM_RUN && !ssh_stream_open(st))
+	if (st->kind == STREAM_FILES && st->state != STREAM_FREE && !ssh_sftp_step(st))
 		return false;
-	if (st->state == STREAM_RUN) {
+	if (st->kind != STREAM_FILES && st->state < STREAM_RUN && !ssh_stream_open(st))
+		return false;
+	if (st->kind != STREAM_FILES && st->state == STREAM_RUN) {
 		if (st->write_first && !push(st))
 			return false;
 		if (!pull(st) || !push(st))
@@ -472,7 +474,8 @@ bool ssh_streams_listen(const struct ssh_way *w)
 	const struct ssh_stream *st;
 
 	TAILQ_FOREACH(st, &w->streams, link)
-		if (st->state != STREAM_WAIT && !(st->kind == STREAM_ENGINE && st->in))
+		if (st->state != STREAM_WAIT && !(st->kind == STREAM_ENGINE && st->in) &&
+		    (st->kind != STREAM_FILES || ssh_sftp_busy(w)))
 			return true;
 	return false;
 }

@@ -297,6 +297,7 @@ class Ways(Ssh):
     def test_files(self):
         """of compose projects: not through links, not of other names, odd names too"""
         s = self.sshd()
+        none = self.sshd("Subsystem nothing /bin/false")
         d = os.path.join(s.dir, "it's a $(dir)")
         os.makedirs(os.path.join(d, "real"))
         os.symlink("real", os.path.join(d, "linked"))
@@ -312,8 +313,9 @@ class Ways(Ssh):
                 "com.docker.compose.project": "files", "com.docker.compose.service": name,
                 "com.docker.compose.project.config_files": os.path.join(d, path)})
             self.addCleanup(self.engine.api.remove, made)
-        dcm = self.dcmd(lib=self.entry(s), program=self.entry(s, ssh_backend="openssh"))
-        for host in ("lib", "program"):
+        dcm = self.dcmd(lib=self.entry(s), nosftp=self.entry(none),
+                        program=self.entry(s, ssh_backend="openssh"))
+        for host in ("lib", "nosftp", "program"):
             self.online(dcm, host)
             self.whole(dcm, host)
             dcm.json("refresh", host)
@@ -323,6 +325,8 @@ class Ways(Ssh):
                     self.assertIn("services: {} # real/a.yml", text)
                 else:
                     self.assertIsNone(text, name)
+        self.assertIn("Starting session: subsystem 'sftp'", s.said())
+        wait_until(lambda: not any("sftp" in x for x in s.below().values()), "sftp's end")
 
     def test_no_docker(self):
         s = self.sshd(env={"PATH": "/nowhere:/bin"})
