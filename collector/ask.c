@@ -130,6 +130,39 @@ static void take_logs(struct ask *a, const struct engine_reply *r)
 	answer(a, DCM_OK, "");
 }
 
+/* The answer stands in the record, where one who asks at the same time for fewer
+ * lines would replace it before it is read: those ask for the most of them. */
+static void agree_on_lines(struct ask *a)
+{
+	struct ask *o;
+
+	TAILQ_FOREACH(o, &a->collector->asks, link) {
+		if (o == a || o->msg.what != CONTROL_LOGS ||
+		    strcmp(o->msg.container, a->msg.container))
+			continue;
+		if (o->msg.lines < a->msg.lines)
+			o->msg.lines = a->msg.lines;
+		else
+			a->msg.lines = o->msg.lines;
+	}
+}
+
+static void on_logs(void *arg, const struct engine_reply *r);
+
+static void fetch_logs(struct ask *a)
+{
+	struct collector *c = a->collector;
+	char path[160], hex[65];
+
+	id_hex(a->id, hex);
+	session_path(c, path, sizeof(path), "/containers/%s/logs?stdout=1&stderr=1&tail=%u", hex,
+		     a->msg.lines);
+	a->fetched = a->msg.lines;
+	a->request = engine_get(c->session.engine, path, ENGINE_LOGS_MAX, on_logs, a);
+	if (!a->request)
+		answer(a, DCM_ENOMEM, "no memory to ask the engine");
+}
+
 static void on_logs(void *arg, const struct engine_reply *r)
 {
 	struct ask *a = arg;
@@ -139,6 +172,8 @@ static void on_logs(void *arg, const struct engine_reply *r)
 		answer(a, DCM_ENOTFOUND, "the container went meanwhile");
 	else if (r->failure)
 		answer(a, DCM_EHOST, r->error);
+	else if (a->fetched < a->msg.lines)
+		fetch_logs(a);
 	else
 		take_logs(a, r);
 }
@@ -147,7 +182,7 @@ static void on_logs_inspect(void *arg, const struct engine_reply *r)
 {
 	struct ask *a = arg;
 	struct collector *c = a->collector;
-	char path[160], error[DECODE_ERR], hex[65];
+	char error[DECODE_ERR];
 	struct decoded d;
 
 	a->request = NULL;
@@ -164,12 +199,7 @@ static void on_logs_inspect(void *arg, const struct engine_reply *r)
 		return;
 	}
 	a->tty = d.tty;
-	id_hex(a->id, hex);
-	session_path(c, path, sizeof(path), "/containers/%s/logs?stdout=1&stderr=1&tail=%u", hex,
-		     a->msg.lines);
-	a->request = engine_get(c->session.engine, path, ENGINE_LOGS_MAX, on_logs, a);
-	if (!a->request)
-		answer(a, DCM_ENOMEM, "no memory to ask the engine");
+	fetch_logs(a);
 }
 
 static void begin_logs(struct ask *a)
@@ -182,6 +212,7 @@ static void begin_logs(struct ask *a)
 		a->msg.lines = c->cache->log_tail_lines;
 	if (a->msg.lines > DCM_LOG_LINES)
 		a->msg.lines = DCM_LOG_LINES;
+	agree_on_lines(a);
 	ct = id_parse(a->msg.container, a->id) ? inventory_find(c, a->id) : NULL;
 	if (!ct || !ct->published) {
 		answer(a, DCM_ENOTFOUND, "no such container");

@@ -196,6 +196,7 @@ struct ask {
 	struct engine_request *request;
 	uint8_t id[32];
 	bool tty;
+	uint32_t fetched;   /* logs: the lines that the engine was asked for */
 	struct arena arena; /* of what was decoded */
 	struct secrets secrets;
 };

@@ -1,5 +1,6 @@
 """watch, logs, refresh and forget: what is asked of a running dcmd."""
 import json
+import threading
 
 import dcmtest
 from dcmtest import wait_until
@@ -58,6 +59,27 @@ class Changes(dcmtest.Case):
         last = wait_until(lambda: next((x for x in [three()] if x and x != first), None),
                           "other lines")
         self.assertEqual(self.dcm.get("alpha", "growing")["log_tail"], last)
+
+    def test_logs_for_several_at_once(self):
+        self.addCleanup(self.api.remove, "shared")
+        self.api.run("shared", ["sh", "-c", "i=0; while [ $i -lt 300 ]; do i=$((i+1)); "
+                                            "echo $i; done; sleep 100000"])
+        wait_until(lambda: self.dcm.json("logs", "alpha", "shared", "-n", "1")["log_tail"] ==
+                   ["300"], "its last line")
+        wrong, asked = [], (3, 100, 10, 200)
+
+        def ask(n):
+            for _ in range(25):
+                said = self.dcm.json("logs", "alpha", "shared", "-n", str(n))["log_tail"]
+                if said != [str(i) for i in range(301 - n, 301)]:
+                    wrong.append((n, len(said)))
+        askers = [threading.Thread(target=ask, args=(n,)) for n in asked]
+        for t in askers:
+            t.start()
+        for t in askers:
+            t.join()
+        # One that comes just between an answer and its being read is not held off.
+        self.assertLess(len(wrong), 12, wrong)
 
     def test_more_of_a_log_than_is_fetched(self):
         self.addCleanup(self.api.remove, "longlog")

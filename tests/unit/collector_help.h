@@ -47,6 +47,7 @@ static struct fake_conn *events, *held_list;
 static bool hold_lists, hold_events;
 static struct {
 	int pings, lists, inspects, stats, subscriptions;
+	unsigned tail; /* lines of a log, the last time */
 	char since[64];
 } asked;
 
@@ -153,6 +154,7 @@ static void container_request(struct fake_conn *k, const char *rest)
 		else
 			stats_reply(k, i);
 	} else if (!strncmp(rest + 64, "/logs", 5)) {
+		asked.tail = (unsigned)strtoul(strstr(rest, "tail=") + 5, NULL, 10);
 		logs_reply(k);
 	} else {
 		asked.inspects++;

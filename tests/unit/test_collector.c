@@ -297,7 +297,7 @@ static void test_reattach(void **state)
 
 static void test_secrets(void **state)
 {
-	uint64_t token;
+	uint64_t token, other;
 
 	(void)state;
 	put(0, "web", "running");
@@ -312,6 +312,14 @@ static void test_secrets(void **state)
 	assert_string_equal(rec.log_tail.v[1].s, "use ******** now");
 	assert_true(anywhere("hello"));
 	assert_false(anywhere(SECRET));
+	/* Whoever asks for fewer at the same time does not take them from the other. */
+	token = ask(CONTROL_LOGS, 0, 9);
+	other = ask(CONTROL_LOGS, 0, 2);
+	UNTIL(answer_to(token) && answer_to(other));
+	assert_int_equal(asked.tail, 9);
+	token = ask(CONTROL_LOGS, 0, 2);
+	UNTIL(answer_to(token));
+	assert_int_equal(asked.tail, 2);
 	token = ask(CONTROL_LOGS, 9, 5);
 	UNTIL(answer_to(token));
 	assert_int_equal(answer_to(token)->rc, DCM_ENOTFOUND);
