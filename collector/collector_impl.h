@@ -213,6 +213,7 @@ struct snapshot_keeper {
 	double seen;	 /* Unix s when what is held was last known to be true */
 	bool dirty;	 /* the snapshot is behind */
 	bool hold;	 /* what is held is not whole: nothing is written */
+	uint32_t held_at; /* the last list before that */
 	bool failed;	 /* the last write */
 	bool aside;	 /* a bad one is still in the place of the next */
 	bool remove;	 /* what the writer writes */

@@ -8,9 +8,9 @@
  * region is made anew.  A snapshot says the same of itself.
  *
  * It is written when something was published, at most every 10 s, and at the
- * stop; only of a host that is known whole: not before its first complete cycle,
- * not after it was forgotten until the next one, and not for what changes while
- * it is away.  The loop copies the items out of the region; a thread, one at a
+ * stop; only of a host that is known whole: not before all of its first list is
+ * there, nor after it was forgotten until the next one is, and not for what changes
+ * while it is away.  The loop copies the items out of the region; a thread, one at a
  * time, compresses and writes them.
  */
 #include <errno.h>
@@ -388,16 +388,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
 
 /* ---- what the others say --------------------------------------------------------------- */
 
-void snapshot_changed(struct collector *c)
-{
-	if (!c->session.live)
-		return;
-	c->snapshot.dirty = true;
-	c->snapshot.seen = wall_now();
-	write_later(c);
-}
-
-void snapshot_whole(struct collector *c)
+static void is_whole(struct collector *c)
 {
 	struct snapshot_keeper *k = &c->snapshot;
 
@@ -406,6 +397,28 @@ void snapshot_whole(struct collector *c)
 		put_mark(c);
 	}
 	k->hold = false;
+}
+
+void snapshot_changed(struct collector *c)
+{
+	struct snapshot_keeper *k = &c->snapshot;
+
+	if (!c->session.live)
+		return;
+	k->dirty = true;
+	k->seen = wall_now();
+	/* all of a list is there, though the cycle still waits, say for stats */
+	if (k->hold && c->cycle.number != k->held_at && !c->cycle.listing &&
+	    c->inventory.published == c->inventory.count)
+		is_whole(c);
+	write_later(c);
+}
+
+void snapshot_whole(struct collector *c)
+{
+	struct snapshot_keeper *k = &c->snapshot;
+
+	is_whole(c);
 	if (!k->begun_at || mono_now() - k->begun_at > renewed)
 		k->dirty = true;
 	write_later(c);
@@ -417,6 +430,7 @@ void snapshot_emptied(struct collector *c, bool on_demand)
 	char error[SNAPSHOT_DISK_ERR];
 
 	k->hold = true;
+	k->held_at = c->cycle.number;
 	k->dirty = false;
 	k->origin.forgotten = true;
 	put_mark(c);
