@@ -225,7 +225,7 @@ void mp_skip(struct mp *m)
 		skip_rest(m, mp_next(m));
 }
 
-bool mp_int(struct mp *m, int64_t *out)
+bool mp_any_int(struct mp *m, int64_t *out)
 {
 	struct mp_item it = mp_next(m);
 
@@ -249,7 +249,7 @@ bool mp_any_float(struct mp *m, double *out)
 	return false;
 }
 
-bool mp_bool(struct mp *m, bool *out)
+bool mp_any_bool(struct mp *m, bool *out)
 {
 	struct mp_item it = mp_next(m);
 

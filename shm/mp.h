@@ -73,26 +73,87 @@ static inline bool mp_short_text(struct mp *m, const char **s, uint32_t *len)
 	return true;
 }
 
-/* The next item; of arrays and maps only the header.  MP_BAD sets m->bad. */
-struct mp_item mp_next(struct mp *m);
-/* Passes over one whole value, however deep: there is no stack to exhaust. */
-void mp_skip(struct mp *m);
-/* Typed reads: false on nil or another type, with the value passed over. */
-bool mp_int(struct mp *m, int64_t *out);
-bool mp_any_float(struct mp *m, double *out);
-static inline bool mp_float(struct mp *m, double *out) /* an integer counts as a float */
+/* The same for integers that are not the last 8 bytes. */
+static inline bool mp_short_int(struct mp *m, int64_t *out)
+{
+	unsigned width;
+	uint8_t tag;
+	uint64_t v;
+
+	if (m->end - m->p < 9)
+		return false;
+	tag = mp_byte(m->p);
+	if (tag < 0x80 || tag >= 0xe0) {
+		*out = (int8_t)tag;
+		m->p++;
+		return true;
+	}
+	if (tag < 0xcc || tag > 0xcf)
+		return false;
+	width = 1u << (tag - 0xcc);
+	memcpy(&v, m->p + 1, sizeof(v));
+	v = be64toh(v) >> (64 - 8 * width);
+	if (v > INT64_MAX)
+		return false;
+	*out = (int64_t)v;
+	m->p += 1 + width;
+	return true;
+}
+
+/* For floats of 8 bytes, as we write them. */
+static inline bool mp_short_float(struct mp *m, double *out)
 {
 	uint64_t v;
 
 	if (m->end - m->p < 9 || mp_byte(m->p) != 0xcb)
-		return mp_any_float(m, out);
+		return false;
 	memcpy(&v, m->p + 1, sizeof(v));
 	v = be64toh(v);
 	memcpy(out, &v, sizeof(*out));
 	m->p += 9;
 	return true;
 }
-bool mp_bool(struct mp *m, bool *out);
+
+static inline bool mp_short_bool(struct mp *m, bool *out)
+{
+	uint8_t tag = m->p < m->end ? mp_byte(m->p) : 0;
+
+	if ((tag & 0xfe) != 0xc2)
+		return false;
+	*out = tag & 1;
+	m->p++;
+	return true;
+}
+
+/* true: the next item is nil, and is passed over. */
+static inline bool mp_nil(struct mp *m)
+{
+	if (m->p == m->end || mp_byte(m->p) != 0xc0)
+		return false;
+	m->p++;
+	return true;
+}
+
+/* The next item; of arrays and maps only the header.  MP_BAD sets m->bad. */
+struct mp_item mp_next(struct mp *m);
+/* Passes over one whole value, however deep: there is no stack to exhaust. */
+void mp_skip(struct mp *m);
+/* Typed reads: false on nil or another type, with the value passed over. */
+bool mp_any_int(struct mp *m, int64_t *out);
+static inline bool mp_int(struct mp *m, int64_t *out)
+{
+	return mp_short_int(m, out) || mp_any_int(m, out);
+}
+bool mp_any_float(struct mp *m, double *out);
+static inline bool mp_float(struct mp *m, double *out) /* an integer counts as a float */
+{
+	return mp_short_float(m, out) || mp_any_float(m, out);
+}
+bool mp_any_bool(struct mp *m, bool *out);
+static inline bool mp_bool(struct mp *m, bool *out)
+{
+	return mp_short_bool(m, out) || mp_any_bool(m, out);
+}
 bool mp_long_str(struct mp *m, struct dcm_str *out); /* without the shortcut */
 static inline bool mp_str(struct mp *m, struct dcm_str *out)
 {

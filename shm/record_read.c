@@ -8,57 +8,204 @@
  * Strings stay where they are.  A NUL is wanted behind each, but there stands
  * the tag of the next item; so the NUL is owed until that tag has been read, and
  * paid then.  The last is paid into data[len].
+ *
+ * Where the decode stands is `p`, handed on by value from one item to the next:
+ * each item begins where the one before it ended, and that chain, were it to go
+ * through memory, would be most of the time.  What is inlined is for the same.
  */
 #include "fields.h"
 #include "mp.h"
 #include "record.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+/* gcc keeps the two pointers of a struct mp as one vector, and takes it apart and
+ * together again for each item: twice the time. */
+#pragma GCC optimize("no-tree-slp-vectorize")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
 struct reader {
-	struct mp m;
-	bool terminate, short_of_room;
+	const uint8_t *end;
 	uint8_t *owed; /* where a NUL goes once the next tag was read */
-	uint8_t sink;  /* where it goes when none is owed */
 	uint8_t *arena;
 	size_t room;
+	bool terminate, bad, short_of_room;
+	uint8_t sink; /* where a NUL goes when none is owed */
 };
 
-/* A text was read, and its tag's byte may be written to. */
-static inline void owe(struct reader *r, const char *text, uint32_t len)
+/* A tag was read: the NUL in its place may be written. */
+INLINE void pay(struct reader *r)
 {
 	*r->owed = 0;
+}
+
+/* And the item was a text, so that the next NUL is owed. */
+INLINE void owe(struct reader *r, const char *text, uint32_t len)
+{
+	pay(r);
 	r->owed = r->terminate ? (uint8_t *)(uintptr_t)text + len : &r->sink;
 }
 
-static inline struct mp_item next(struct reader *r)
-{
-	struct mp_item it = mp_next(&r->m);
+/* ---- the long ways: any item at p; each returns where it ends ------------- */
 
-	*r->owed = 0;
-	if (it.type == MP_STR)
-		owe(r, it.s.s, it.s.len);
-	return it;
+static const uint8_t *next(struct reader *r, const uint8_t *p, struct mp_item *it)
+{
+	struct mp m = {p, r->end, r->bad};
+
+	*it = mp_next(&m);
+	pay(r);
+	if (it->type == MP_STR)
+		owe(r, it->s.s, it->s.len);
+	r->bad = m.bad;
+	return m.p;
 }
 
 /* What is left of a value of the wrong type. */
-static void pass_over(struct reader *r, struct mp_item it)
+static const uint8_t *pass_over(struct reader *r, const uint8_t *p, struct mp_item it)
 {
 	uint64_t n = it.type == MP_ARRAY ? it.n : it.type == MP_MAP ? 2 * (uint64_t)it.n : 0;
+	struct mp m = {p, r->end, r->bad};
 
-	while (n-- > 0 && !r->m.bad)
-		mp_skip(&r->m);
+	while (n-- > 0 && !m.bad)
+		mp_skip(&m);
+	r->bad = m.bad;
+	return m.p;
 }
+
+static const uint8_t *long_str(struct reader *r, const uint8_t *p, struct dcm_str *out)
+{
+	struct mp_item it;
+
+	p = next(r, p, &it);
+	*out = (struct dcm_str){0};
+	if (it.type == MP_STR)
+		*out = it.s;
+	return pass_over(r, p, it);
+}
+
+static const uint8_t *long_int(struct reader *r, const uint8_t *p, int64_t *out)
+{
+	struct mp_item it;
+
+	p = next(r, p, &it);
+	*out = it.type == MP_INT ? it.i : DCM_UNKNOWN;
+	return pass_over(r, p, it);
+}
+
+static const uint8_t *long_float(struct reader *r, const uint8_t *p, double *out)
+{
+	struct mp_item it;
+
+	p = next(r, p, &it);
+	*out = it.type == MP_FLOAT ? it.f : it.type == MP_INT ? (double)it.i : __builtin_nan("");
+	return pass_over(r, p, it);
+}
+
+static const uint8_t *long_bool(struct reader *r, const uint8_t *p, int8_t *out)
+{
+	struct mp_item it;
+
+	p = next(r, p, &it);
+	*out = it.type == MP_BOOL ? (int8_t)it.b : -1;
+	return pass_over(r, p, it);
+}
+
+/* *n items or pairs follow; *is: it was of `type`, and not nil. */
+static const uint8_t *long_begin(struct reader *r, const uint8_t *p, enum mp_type type,
+				 uint32_t *n, bool *is)
+{
+	struct mp_item it;
+
+	p = next(r, p, &it);
+	*is = it.type == type;
+	*n = *is ? it.n : 0;
+	return *is ? p : pass_over(r, p, it);
+}
+
+/* ---- the short ways: what most items are --------------------------------- */
+
+INLINE const uint8_t *take_STR(struct reader *r, const uint8_t *p, struct dcm_str *out)
+{
+	struct mp m = {p, r->end, false};
+	const char *s = NULL;
+	uint32_t len = 0;
+
+	if (mp_short_text(&m, &s, &len))
+		owe(r, s, len);
+	else if (mp_nil(&m))
+		pay(r);
+	else
+		return long_str(r, p, out);
+	out->s = s;
+	out->len = len;
+	return m.p;
+}
+
+INLINE const uint8_t *take_INT(struct reader *r, const uint8_t *p, int64_t *out)
+{
+	struct mp m = {p, r->end, false};
+	int64_t v = DCM_UNKNOWN;
+
+	if (!mp_short_int(&m, &v) && !mp_nil(&m))
+		return long_int(r, p, out);
+	pay(r);
+	*out = v;
+	return m.p;
+}
+
+INLINE const uint8_t *take_FLOAT(struct reader *r, const uint8_t *p, double *out)
+{
+	struct mp m = {p, r->end, false};
+	double v = __builtin_nan("");
+
+	if (!mp_short_float(&m, &v) && !mp_nil(&m))
+		return long_float(r, p, out);
+	pay(r);
+	*out = v;
+	return m.p;
+}
+
+INLINE const uint8_t *take_BOOL(struct reader *r, const uint8_t *p, int8_t *out)
+{
+	struct mp m = {p, r->end, false};
+	int8_t v = -1;
+	bool b;
+
+	if (mp_short_bool(&m, &b))
+		v = b;
+	else if (!mp_nil(&m))
+		return long_bool(r, p, out);
+	pay(r);
+	*out = v;
+	return m.p;
+}
+
+INLINE const uint8_t *begin(struct reader *r, const uint8_t *p, enum mp_type type, uint32_t *n,
+			    bool *is)
+{
+	uint8_t tag = p < r->end ? mp_byte(p) : 0;
+
+	if (tag != 0xc0 && (tag & 0xf0) != (type == MP_MAP ? 0x80 : 0x90))
+		return long_begin(r, p, type, n, is);
+	pay(r);
+	*is = tag != 0xc0;
+	*n = *is ? tag & 0xf : 0;
+	return p + 1;
+}
+
+/* ---- lists ---------------------------------------------------------------- */
 
 /*
  * Room for `n` items of `size` bytes, each of which takes `least` bytes of data
  * at the least: so a count that the data cannot hold is malformed, and the arena
- * that can be asked for is bounded by the data's length.
+ * that can be asked for is bounded by the data's length.  NULL: there is none.
  */
-static void *take(struct reader *r, uint32_t n, size_t size, size_t least)
+INLINE void *make_room(struct reader *r, const uint8_t *p, uint32_t n, size_t size, size_t least)
 {
-	void *p = r->arena;
+	void *room = r->arena;
 
-	if (n > (size_t)(r->m.end - r->m.p) / least) {
-		r->m.bad = true;
+	if (n > (size_t)(r->end - p) / least) {
+		r->bad = true;
 		return NULL;
 	}
 	if (n > r->room / size) {
@@ -67,315 +214,270 @@ static void *take(struct reader *r, uint32_t n, size_t size, size_t least)
 	}
 	r->arena += n * size;
 	r->room -= n * size;
-	return p;
+	return room;
 }
 
-/* ---- one function a type of field --------------------------------------- */
-
-static void read_long_str(struct reader *r, struct dcm_str *out)
-{
-	struct mp_item it = next(r);
-
-	*out = (struct dcm_str){0};
-	if (it.type == MP_STR)
-		*out = it.s;
-	else
-		pass_over(r, it);
-}
-
-/* Filled part by part: a struct that is copied goes through memory, and stalls. */
-static inline void read_STR(struct reader *r, struct dcm_str *out)
-{
-	const char *s;
-	uint32_t len;
-
-	if (!mp_short_text(&r->m, &s, &len)) {
-		read_long_str(r, out);
-		return;
-	}
-	owe(r, s, len);
-	out->s = s;
-	out->len = len;
-}
-
-static bool begin_long(struct reader *r, enum mp_type type, uint32_t *n)
-{
-	struct mp_item it = next(r);
-
-	*n = it.n;
-	if (it.type == type)
-		return true;
-	pass_over(r, it);
-	return false;
-}
-
-/* The header of an array or map, with the shortcut for what most are: nil, or of
- * less than 16.  false: it was nil, or of another type, and is passed over. */
-static inline bool begin(struct reader *r, enum mp_type type, uint32_t *n)
-{
-	uint8_t tag = r->m.p < r->m.end ? mp_byte(r->m.p) : 0;
-
-	if (tag == 0xc0 || (tag & 0xf0) == (type == MP_MAP ? 0x80 : 0x90)) {
-		*r->owed = 0;
-		r->m.p++;
-		*n = tag & 0xf;
-		return tag != 0xc0;
-	}
-	return begin_long(r, type, n);
-}
-
-static void read_INT(struct reader *r, int64_t *out)
-{
-	struct mp_item it = next(r);
-
-	*out = it.type == MP_INT ? it.i : DCM_UNKNOWN;
-	pass_over(r, it);
-}
-
-static void read_FLOAT(struct reader *r, double *out)
-{
-	struct mp_item it = next(r);
-
-	*out = it.type == MP_FLOAT ? it.f : it.type == MP_INT ? (double)it.i : __builtin_nan("");
-	pass_over(r, it);
-}
-
-static void read_BOOL(struct reader *r, int8_t *out)
-{
-	struct mp_item it = next(r);
-
-	*out = it.type == MP_BOOL ? (int8_t)it.b : -1;
-	pass_over(r, it);
-}
-
-static void read_STRS(struct reader *r, struct dcm_strs *out)
+INLINE const uint8_t *take_STRS(struct reader *r, const uint8_t *p, struct dcm_strs *out)
 {
 	struct dcm_str *v;
 	uint32_t n;
+	bool is;
 
-	*out = (struct dcm_strs){0};
-	if (!begin(r, MP_ARRAY, &n) || !(v = take(r, n, sizeof(*v), 1)))
-		return;
-	for (uint32_t i = 0; i < n; i++)
-		read_STR(r, &v[i]);
-	*out = (struct dcm_strs){v, n, true};
+	p = begin(r, p, MP_ARRAY, &n, &is);
+	v = make_room(r, p, n, sizeof(*v), 1);
+	for (uint32_t i = 0; v && i < n; i++)
+		p = take_STR(r, p, &v[i]);
+	*out = is && v ? (struct dcm_strs){v, n, true} : (struct dcm_strs){0};
+	return p;
 }
 
-static void read_MAP(struct reader *r, struct dcm_map *out)
+INLINE const uint8_t *take_MAP(struct reader *r, const uint8_t *p, struct dcm_map *out)
 {
 	struct dcm_pair *v;
 	uint32_t n;
+	bool is;
 
-	*out = (struct dcm_map){0};
-	if (!begin(r, MP_MAP, &n) || !(v = take(r, n, sizeof(*v), 2)))
-		return;
-	for (uint32_t i = 0; i < n; i++) {
-		read_STR(r, &v[i].key);
-		read_STR(r, &v[i].value);
+	p = begin(r, p, MP_MAP, &n, &is);
+	v = make_room(r, p, n, sizeof(*v), 2);
+	for (uint32_t i = 0; v && i < n; i++) {
+		p = take_STR(r, p, &v[i].key);
+		p = take_STR(r, p, &v[i].value);
 	}
-	*out = (struct dcm_map){v, n, true};
+	*out = is && v ? (struct dcm_map){v, n, true} : (struct dcm_map){0};
+	return p;
 }
 
-static void read_ALIASES(struct reader *r, struct dcm_aliases *out)
+INLINE const uint8_t *take_ALIASES(struct reader *r, const uint8_t *p, struct dcm_aliases *out)
 {
 	struct dcm_alias *v;
 	uint32_t n;
+	bool is;
 
-	*out = (struct dcm_aliases){0};
-	if (!begin(r, MP_MAP, &n) || !(v = take(r, n, sizeof(*v), 2)))
-		return;
-	for (uint32_t i = 0; i < n; i++) {
-		read_STR(r, &v[i].network);
-		read_STRS(r, &v[i].aliases);
+	p = begin(r, p, MP_MAP, &n, &is);
+	v = make_room(r, p, n, sizeof(*v), 2);
+	for (uint32_t i = 0; v && i < n; i++) {
+		p = take_STR(r, p, &v[i].network);
+		p = take_STRS(r, p, &v[i].aliases);
 	}
-	*out = (struct dcm_aliases){v, n, true};
+	*out = is && v ? (struct dcm_aliases){v, n, true} : (struct dcm_aliases){0};
+	return p;
 }
 
-/* ---- networks and volumes: maps of five texts ---------------------------- */
+/* ---- fields --------------------------------------------------------------- */
 
-enum {
-	TEXTS = 5,
-	TEXTS_LEAST = 7, /* bytes: {"name": nil} at the least */
-};
-
-/* One map into the texts side by side at `out`, in the order of `keys`. */
-static void read_texts(struct reader *r, const struct dcm_str keys[TEXTS],
-		       struct dcm_str *out)
-{
-	uint32_t n;
-
-	memset(out, 0, TEXTS * sizeof(*out));
-	if (!begin(r, MP_MAP, &n))
-		return;
-	for (uint32_t i = 0; i < n && !r->m.bad; i++) {
-		struct dcm_str key, none;
-		unsigned k = i;
-
-		read_STR(r, &key);
-		if (k >= TEXTS || keys[k].len != key.len || memcmp(keys[k].s, key.s, key.len) != 0)
-			for (k = 0; k < TEXTS && !mp_key_is(key, keys[k].s); k++)
-				;
-		read_STR(r, k < TEXTS ? &out[k] : &none);
+/* One function a type, which all its fields share: inlined in each field, the code
+ * would be too much for the processor's caches. */
+#define READ(type, of)                                                                    \
+	static __attribute__((noinline)) const uint8_t *read_##type(                      \
+		struct reader *r, const uint8_t *p, of *out)                              \
+	{                                                                                 \
+		return take_##type(r, p, out);                                            \
 	}
-}
-
-static void read_NETS(struct reader *r, struct dcm_networks *out)
-{
-	static const struct dcm_str keys[TEXTS] = {
-		{"name", 4}, {"ip", 2}, {"gateway", 7}, {"mac", 3}, {"ipv6", 4}};
-	struct dcm_network *v;
-	uint32_t n;
-
-	_Static_assert(sizeof(*v) == TEXTS * sizeof(struct dcm_str), "texts side by side");
-	*out = (struct dcm_networks){0};
-	if (!begin(r, MP_ARRAY, &n) || !(v = take(r, n, sizeof(*v), TEXTS_LEAST)))
-		return;
-	for (uint32_t i = 0; i < n; i++)
-		read_texts(r, keys, &v[i].name);
-	*out = (struct dcm_networks){v, n, true};
-}
-
-static void read_VOLS(struct reader *r, struct dcm_volumes *out)
-{
-	static const struct dcm_str keys[TEXTS] = {
-		{"name", 4}, {"source", 6}, {"destination", 11}, {"driver", 6}, {"mode", 4}};
-	struct dcm_volume *v;
-	uint32_t n;
-
-	_Static_assert(sizeof(*v) == TEXTS * sizeof(struct dcm_str), "texts side by side");
-	*out = (struct dcm_volumes){0};
-	if (!begin(r, MP_ARRAY, &n) || !(v = take(r, n, sizeof(*v), TEXTS_LEAST)))
-		return;
-	for (uint32_t i = 0; i < n; i++)
-		read_texts(r, keys, &v[i].name);
-	*out = (struct dcm_volumes){v, n, true};
-}
-
-/* ---- a tier ------------------------------------------------------------- */
+READ(STR, struct dcm_str)
+READ(INT, int64_t)
+READ(FLOAT, double)
+READ(BOOL, int8_t)
+READ(STRS, struct dcm_strs)
+READ(MAP, struct dcm_map)
+READ(ALIASES, struct dcm_aliases)
 
 /* memcmp() of a length that the compiler knows, by comparisons of 8 bytes, the last
  * of which overlaps the one before: no call, however long the name. */
-static inline __attribute__((always_inline)) bool same(const uint8_t *p, const char *name,
-						       size_t len)
+INLINE bool same(const uint8_t *p, const char *name, size_t len)
 {
-	size_t i;
-
 	if (len < 8)
 		return memcmp(p, name, len) == 0;
-	for (i = 0; i + 8 <= len; i += 8)
+	for (size_t i = 0; i + 8 <= len; i += 8)
 		if (memcmp(p + i, name + i, 8) != 0)
 			return false;
 	return memcmp(p + len - 8, name + len - 8, 8) == 0;
 }
 
-/* The next key is `name`: passes over it. */
-static inline __attribute__((always_inline)) bool at_key(struct reader *r, const char *name,
-							 size_t len)
+/* The key at p is `name`. */
+INLINE bool at_key(const struct reader *r, const uint8_t *p, const char *name, size_t len)
 {
-	const uint8_t *p = r->m.p;
-
-	if ((size_t)(r->m.end - p) <= len || p[0] != (0xa0 | len) || !same(p + 1, name, len))
-		return false;
-	*r->owed = 0;
-	r->owed = &r->sink;
-	r->m.p += 1 + len;
-	return true;
+	return (size_t)(r->end - p) > len && p[0] == (0xa0 | len) && same(p + 1, name, len);
 }
 
-/* The fields as far as they come in order.  Returns the pairs that are left.
- * Inlined for each tier, where only that tier's steps remain. */
-static inline __attribute__((always_inline)) uint32_t read_in_order(struct reader *r,
-								    enum dcm_tier tier,
-								    struct dcm_record *rec,
-								    uint32_t pairs)
-{
-#define STEP(name, tier_, type)                                                                \
-	if (tier == DCM_##tier_ && pairs > 0 && at_key(r, #name, sizeof(#name) - 1)) {         \
-		read_##type(r, &rec->name);                                                    \
-		pairs--;                                                                       \
+/* A step of what comes in order: the key `name`, then its value by `read`. */
+#define STEP_IN_ORDER(name, read, out)                              \
+	if (left > 0 && at_key(r, p, #name, sizeof(#name) - 1)) {   \
+		pay(r);                                             \
+		r->owed = &r->sink;                                 \
+		p = read(r, p + sizeof(#name), out);                \
+		left--;                                             \
 	}
+
+/* ---- networks and volumes: maps of texts ---------------------------------- */
+
+enum { TEXTS_LEAST = 7 /* bytes: {"name": nil} at the least */ };
+
+/* `left` pairs that came in no order, into the texts side by side at `out`. */
+static const uint8_t *any_texts(struct reader *r, const uint8_t *p, const char *const *keys,
+				unsigned n_keys, struct dcm_str *out, uint32_t left)
+{
+	for (; left > 0 && !r->bad; left--) {
+		struct dcm_str key, none;
+		unsigned k = 0;
+
+		p = read_STR(r, p, &key);
+		while (k < n_keys && !mp_key_is(key, keys[k]))
+			k++;
+		p = read_STR(r, p, k < n_keys ? &out[k] : &none);
+	}
+	return p;
+}
+
+/* One object: TEXTS_X names its members, as they come. */
+#define TEXTS_OF(type, TEXTS_X, of)                                                       \
+	static const uint8_t *one_##type(struct reader *r, const uint8_t *p, of *v)       \
+	{                                                                                 \
+		static const char *const keys[] = {TEXTS_X(TEXT_NAME)};                   \
+		uint32_t left;                                                            \
+		bool is;                                                                  \
+                                                                                          \
+		_Static_assert(sizeof(*v) == sizeof(keys) / sizeof(keys[0]) *             \
+						     sizeof(struct dcm_str),              \
+			       "texts side by side");                                     \
+		memset(v, 0, sizeof(*v));                                                 \
+		p = begin(r, p, MP_MAP, &left, &is);                                      \
+		TEXTS_X(TEXT_STEP)                                                        \
+		return left ? any_texts(r, p, keys, sizeof(keys) / sizeof(keys[0]),       \
+					(struct dcm_str *)(void *)v, left)                \
+			    : p;                                                          \
+	}
+#define TEXT_NAME(name) #name,
+#define TEXT_STEP(name) STEP_IN_ORDER(name, read_STR, &v->name)
+#define NETWORK_TEXTS(X) X(name) X(ip) X(gateway) X(mac) X(ipv6)
+#define VOLUME_TEXTS(X) X(name) X(source) X(destination) X(driver) X(mode)
+TEXTS_OF(NETS, NETWORK_TEXTS, struct dcm_network)
+TEXTS_OF(VOLS, VOLUME_TEXTS, struct dcm_volume)
+
+static const uint8_t *read_NETS(struct reader *r, const uint8_t *p, struct dcm_networks *out)
+{
+	struct dcm_network *v;
+	uint32_t n;
+	bool is;
+
+	p = begin(r, p, MP_ARRAY, &n, &is);
+	v = make_room(r, p, n, sizeof(*v), TEXTS_LEAST);
+	for (uint32_t i = 0; v && i < n; i++)
+		p = one_NETS(r, p, &v[i]);
+	*out = is && v ? (struct dcm_networks){v, n, true} : (struct dcm_networks){0};
+	return p;
+}
+
+static const uint8_t *read_VOLS(struct reader *r, const uint8_t *p, struct dcm_volumes *out)
+{
+	struct dcm_volume *v;
+	uint32_t n;
+	bool is;
+
+	p = begin(r, p, MP_ARRAY, &n, &is);
+	v = make_room(r, p, n, sizeof(*v), TEXTS_LEAST);
+	for (uint32_t i = 0; v && i < n; i++)
+		p = one_VOLS(r, p, &v[i]);
+	*out = is && v ? (struct dcm_volumes){v, n, true} : (struct dcm_volumes){0};
+	return p;
+}
+
+/* ---- a tier ---------------------------------------------------------------- */
+
+/* The fields as far as they come in order.  *pairs: how many are left.  Inlined
+ * for each tier, where only that tier's steps remain. */
+INLINE const uint8_t *in_order(struct reader *r, const uint8_t *p, enum dcm_tier tier,
+			       struct dcm_record *rec, uint32_t *pairs)
+{
+	uint32_t left = *pairs;
+
+#define STEP(name, tier_, type)                                    \
+	if (tier == DCM_##tier_)                                   \
+		STEP_IN_ORDER(name, read_##type, &rec->name)
 	DCM_FIELDS(STEP)
 #undef STEP
-	return pairs;
+	*pairs = left;
+	return p;
 }
 
-static uint32_t read_tier_in_order(struct reader *r, enum dcm_tier tier, struct dcm_record *rec,
-				   uint32_t pairs)
+static const uint8_t *tier_in_order(struct reader *r, const uint8_t *p, enum dcm_tier tier,
+				    struct dcm_record *rec, uint32_t *pairs)
 {
 	switch (tier) {
 	case DCM_STATS:
-		return read_in_order(r, DCM_STATS, rec, pairs);
+		return in_order(r, p, DCM_STATS, rec, pairs);
 	case DCM_STATUS:
-		return read_in_order(r, DCM_STATUS, rec, pairs);
+		return in_order(r, p, DCM_STATUS, rec, pairs);
 	case DCM_CONFIG:
-		return read_in_order(r, DCM_CONFIG, rec, pairs);
+		return in_order(r, p, DCM_CONFIG, rec, pairs);
 	case DCM_COMPOSE:
-		return read_in_order(r, DCM_COMPOSE, rec, pairs);
+		return in_order(r, p, DCM_COMPOSE, rec, pairs);
 	case DCM_LOGS:
-		return read_in_order(r, DCM_LOGS, rec, pairs);
+		return in_order(r, p, DCM_LOGS, rec, pairs);
 	default:
-		return pairs;
+		return p;
 	}
 }
 
-static void read_field(struct reader *r, enum dcm_field f, struct dcm_record *rec)
+/* ---- fields that come in no order: another version wrote them ------------- */
+
+static const uint8_t *any_field(struct reader *r, const uint8_t *p, enum dcm_field f,
+				struct dcm_record *rec)
 {
 	switch (f) {
-#define CASE(name, tier, type)                                                                 \
-	case DCM_F_##name:                                                                     \
-		read_##type(r, &rec->name);                                                    \
-		break;
+#define CASE(name, tier, type)                        \
+	case DCM_F_##name:                            \
+		return read_##type(r, p, &rec->name);
 		DCM_FIELDS(CASE)
 #undef CASE
 	default:
-		break;
+		return p;
 	}
 }
 
-/* A pair whose key was not the one expected: look it up, or pass over it. */
-static void read_any(struct reader *r, enum dcm_tier tier, struct dcm_record *rec)
+/* Looks the key up, or passes over the pair. */
+static const uint8_t *any_pair(struct reader *r, const uint8_t *p, enum dcm_tier tier,
+			       struct dcm_record *rec)
 {
-	struct dcm_str key;
 	struct field_range range = record_tier_fields[tier];
+	struct mp_item it;
+	struct dcm_str key;
+	int8_t b;
 
-	read_STR(r, &key);
-	for (unsigned f = range.first; f < range.end; f++) {
-		const struct field *d = &record_fields[f];
-
-		if (d->key_len == key.len + 1 && memcmp(d->key + 1, key.s, key.len) == 0) {
-			read_field(r, (enum dcm_field)f, rec);
-			return;
-		}
-	}
-	if (key.s && tier == DCM_CONFIG && mp_key_is(key, "truncated")) {
-		int8_t b;
-
-		read_BOOL(r, &b);
+	p = read_STR(r, p, &key);
+	for (unsigned f = range.first; f < range.end; f++)
+		if (mp_key_is(key, dcm_field_name((enum dcm_field)f)))
+			return any_field(r, p, (enum dcm_field)f, rec);
+	if (tier == DCM_CONFIG && mp_key_is(key, "truncated")) {
+		p = read_BOOL(r, p, &b);
 		rec->truncated = b == 1;
-		return;
+		return p;
 	}
-	pass_over(r, next(r));
+	p = next(r, p, &it);
+	return pass_over(r, p, it);
 }
 
 int record_decode_tier(uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_record *rec,
 		       bool terminate, uint8_t **arena, size_t *room)
 {
-	struct reader r = {.m = mp_of(data, len), .terminate = terminate, .arena = *arena,
-			   .room = *room};
+	struct reader r = {
+		.end = data + len, .terminate = terminate, .arena = *arena, .room = *room};
+	const uint8_t *p = data;
 	uint32_t pairs;
+	bool is;
 
 	if ((unsigned)tier >= DCM_TIERS)
 		return DCM_EINVAL;
 	r.owed = &r.sink;
-	if (!mp_map(&r.m, &pairs))
+	p = begin(&r, p, MP_MAP, &pairs, &is);
+	if (!is)
 		return DCM_ELAYOUT;
-	pairs = read_tier_in_order(&r, tier, rec, pairs);
-	while (pairs-- > 0 && !r.m.bad && !r.short_of_room)
-		read_any(&r, tier, rec);
-	*r.owed = 0;
+	p = tier_in_order(&r, p, tier, rec, &pairs);
+	while (pairs-- > 0 && !r.bad && !r.short_of_room)
+		p = any_pair(&r, p, tier, rec);
+	pay(&r);
 	*arena = r.arena;
 	*room = r.room;
 	if (r.short_of_room)
 		return DCM_ENOMEM;
-	return r.m.bad ? DCM_ELAYOUT : DCM_OK;
+	return r.bad ? DCM_ELAYOUT : DCM_OK;
 }

@@ -108,17 +108,27 @@ static inline void copy_words(void *dst, size_t room, const uint8_t *src, uint32
 	uint8_t *d = dst;
 	/* A payload is stored in whole words, so the last one is there; with room for
 	 * it, all of it is copied. */
-	uint32_t n = len % 8 && room - len >= 8 - len % 8 ? len / 8 + 1 : len / 8;
-	uint64_t w;
+	uint32_t n = len % 8 && room - len >= 8 - len % 8 ? len / 8 + 1 : len / 8, i = 0;
+	uint64_t a, b, c, e;
 
-	/* One by one: an array in between would go through memory, and stall. */
-	for (uint32_t i = 0; i < n; i++) {
-		w = load_rlx(&s[i]);
-		memcpy(d + 8 * (size_t)i, &w, 8);
+	/* Through registers: an array in between would go through memory, and stall. */
+	for (; i + 4 <= n; i += 4, d += 32) {
+		a = load_rlx(&s[i]);
+		b = load_rlx(&s[i + 1]);
+		c = load_rlx(&s[i + 2]);
+		e = load_rlx(&s[i + 3]);
+		memcpy(d, &a, 8);
+		memcpy(d + 8, &b, 8);
+		memcpy(d + 16, &c, 8);
+		memcpy(d + 24, &e, 8);
+	}
+	for (; i < n; i++, d += 8) {
+		a = load_rlx(&s[i]);
+		memcpy(d, &a, 8);
 	}
 	if (8 * (uint64_t)n < len) {
-		w = load_rlx(&s[n]);
-		memcpy(d + 8 * (size_t)n, &w, len % 8);
+		a = load_rlx(&s[n]);
+		memcpy(d, &a, len % 8);
 	}
 }
 
