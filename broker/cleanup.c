@@ -63,7 +63,7 @@ void cleanup_tick(struct cleanup *c)
 		return;
 	if (now >= c->memory_due) {
 		unsigned n = cleanup_orphans("/dev/shm", c->env->uid, c->env->instance,
-					     &c->lockless, now);
+					     &c->dead, now);
 
 		if (n)
 			log_event(LOG_LEVEL_INFO, "orphans_removed", NULL, LF_INT("objects", n));

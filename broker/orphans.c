@@ -8,6 +8,10 @@
  * supervisor that opened it before and gets its lock after finds that the name
  * no longer leads to it, and begins anew.
  *
+ * An instance found dead is cleared at the next look, not at the first: readers
+ * go on with the memory of a supervisor that was killed, and whoever started it
+ * starts it anew, to take that memory over.
+ *
  * Objects without any lock object are no instance's that this program left: an
  * instance makes its lock first and removes it last.  They may be somebody's who
  * is at work with the writer alone, such as a test; so they have ORPHAN_WAIT_S.
@@ -42,7 +46,7 @@ static unsigned remove_objects(DIR *d, uid_t uid, const char *instance)
 	return removed;
 }
 
-/* The lock of an instance, held; -1: it lives, or its lock is not ours, or (but
+/* The lock of an instance, held; -1: it lives, or its lock is not ours, or (ENOENT, but
  * where `make` is given) there is none. */
 static int hold_lock(DIR *d, const char *name, uid_t uid, int make)
 {
@@ -62,13 +66,13 @@ static int hold_lock(DIR *d, const char *name, uid_t uid, int make)
 	return -1;
 }
 
-/* Since when it is listed; `now` where it is not. */
-static double since(const struct orphans *o, const char *instance, double now)
+/* Since when it is listed; -1: it is not. */
+static double since(const struct orphans *o, const char *instance)
 {
 	for (unsigned i = 0; i < o->n; i++)
 		if (strcmp(o->v[i].instance, instance) == 0)
 			return o->v[i].since;
-	return now;
+	return -1;
 }
 
 static void list(struct orphans *o, const char *instance, double when)
@@ -82,50 +86,57 @@ static void list(struct orphans *o, const char *instance, double when)
 	o->v[o->n++].since = when;
 }
 
-/* *lockless: there is no lock object (and none was to be made). */
-static unsigned remove_dead(DIR *d, uid_t uid, const char *instance, int make, bool *lockless)
+/* Clears the instance whose lock `fd` holds. */
+static unsigned remove_dead(DIR *d, uid_t uid, const char *instance, const char *lock)
 {
-	char lock[DCM_OBJECT_NAME_MAX];
-	unsigned removed;
-	int fd;
+	unsigned removed = remove_objects(d, uid, instance);
 
-	names_lock(lock, uid, instance);
-	fd = hold_lock(d, lock + 1, uid, make);
-	*lockless = fd < 0 && errno == ENOENT;
-	if (fd < 0)
-		return 0;
-	removed = remove_objects(d, uid, instance);
-	if (unlinkat(dirfd(d), lock + 1, 0) == 0)
+	if (unlinkat(dirfd(d), lock, 0) == 0)
 		removed++;
-	close(fd);
 	log_event(LOG_LEVEL_INFO, "orphan_instance", NULL, LF_STR("instance", instance),
 		  LF_INT("objects", removed));
 	return removed;
 }
 
-unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own, struct orphans *lockless,
+/* Looks at one instance, seen dead since `known` (-1: not yet): clears it where it
+ * is time, else lists it in `dead` where it is dead. */
+static unsigned look_at(DIR *d, uid_t uid, const char *instance, double known, double now,
+			struct orphans *dead)
+{
+	int make = known >= 0 && now - known >= ORPHAN_WAIT_S ? O_CREAT : 0;
+	char lock[DCM_OBJECT_NAME_MAX];
+	unsigned removed = 0;
+	int fd;
+
+	names_lock(lock, uid, instance);
+	fd = hold_lock(d, lock + 1, uid, make);
+	if (fd >= 0 && known >= 0)
+		removed = remove_dead(d, uid, instance, lock + 1);
+	else if (fd >= 0 || errno == ENOENT)
+		list(dead, instance, known >= 0 ? known : now);
+	if (fd >= 0)
+		close(fd);
+	return removed;
+}
+
+unsigned cleanup_orphans(const char *shm_dir, uid_t uid, const char *own, struct orphans *dead,
 			 double now)
 {
-	struct orphans found = {.n = 0}, before = *lockless;
+	struct orphans found = {.n = 0}, before = *dead;
 	DIR *d = opendir(shm_dir);
 	const struct dirent *e;
 	struct names_parsed p;
 	unsigned removed = 0;
 
-	lockless->n = 0;
+	dead->n = 0;
 	/* First of whom there is something: removing moves the listing. */
 	while (d && (e = readdir(d)))
 		if (names_parse(e->d_name, &p) && p.uid == uid && strcmp(p.instance, own) != 0)
 			list(&found, p.instance, now);
 	for (unsigned i = 0; i < found.n; i++) {
 		const char *instance = found.v[i].instance;
-		double known = since(&before, instance, now);
-		int make = now - known >= ORPHAN_WAIT_S ? O_CREAT : 0;
-		bool none;
 
-		removed += remove_dead(d, uid, instance, make, &none);
-		if (none)
-			list(lockless, instance, known);
+		removed += look_at(d, uid, instance, since(&before, instance), now, dead);
 	}
 	if (d)
 		closedir(d);

@@ -82,7 +82,7 @@ static void only_the_dead_are_cleared(void **state)
 	char dir[] = "/tmp/dcm-test-XXXXXX", path[256], lock[DCM_OBJECT_NAME_MAX];
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 	static const char *const who[] = {"own", "dead", "alive", "nolock"};
-	struct orphans lockless = {.n = 0};
+	struct orphans seen = {.n = 0};
 	uid_t me = getuid();
 	int fd;
 
@@ -102,7 +102,10 @@ static void only_the_dead_are_cleared(void **state)
 	fd = open(path, O_RDWR);
 	MUST(fcntl(fd, F_OFD_SETLK, &l) == 0);
 
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 100), 3);
+	/* found dead; cleared at the next look */
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 100), 0);
+	assert_int_equal(objects(dir, me, "dead"), 3);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 101), 3);
 	assert_int_equal(objects(dir, me, "own"), 3);
 	assert_int_equal(objects(dir, me, "dead"), 0);
 	assert_int_equal(objects(dir, me, "alive"), 3);
@@ -110,13 +113,21 @@ static void only_the_dead_are_cleared(void **state)
 	assert_int_equal(objects(dir, me + 1, "dead"), 1);
 	assert_true(there(dir, "something-else") && there(dir, "dcm-x"));
 	/* without a lock object: a minute later, and the lock made for it goes, too */
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 159), 0);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 160), 3);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 159), 0);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 160), 3);
 	assert_int_equal(objects(dir, me, "nolock"), 0);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 160), 0);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 160), 0);
 	/* the living one dies */
 	close(fd);
-	assert_int_equal(cleanup_orphans(dir, me, "own", &lockless, 161), 3);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 161), 0);
+	assert_int_equal(objects(dir, me, "alive"), 3);
+	/* and lives again: what was seen of it is forgotten */
+	fd = open(path, O_RDWR);
+	MUST(fcntl(fd, F_OFD_SETLK, &l) == 0);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 162), 0);
+	close(fd);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 163), 0);
+	assert_int_equal(cleanup_orphans(dir, me, "own", &seen, 164), 3);
 	assert_int_equal(objects(dir, me, "alive"), 0);
 	remove_all(dir);
 }
