@@ -149,8 +149,9 @@ $(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c flee
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -llmdb $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
 
-bench: $(BENCHES)
+bench: $(BENCHES) all
 	@set -e; for b in $(BENCHES); do $$b; done
+	@tests/bench/bench_client.py
 .PHONY: bench
 
 # ---- the simulated engine ----------------------------------------------------------

@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""dcm-client as a process beside the docker program, on one private engine of
+100 containers: the two in turn, medians, and the ratio of the medians.
+
+Part of `make bench`; needs root and dockerd, and says so where they are missing.
+"""
+import os
+import statistics
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import dcmtest  # noqa: E402
+
+CONTAINERS = 100
+RUNS = 15
+
+
+def seconds(command, env):
+    begin = time.perf_counter()
+    subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   check=True)
+    return time.perf_counter() - begin
+
+
+def beside(what, ours, rival, env, runs, goal):
+    """Runs both in turn, once for warmth, and prints a row."""
+    a, b = [], []
+    for i in range(runs + 1):
+        x, y = seconds(ours, env), seconds(rival, env)
+        if i:
+            a.append(x * 1e3)
+            b.append(y * 1e3)
+    a, b = statistics.median(a), statistics.median(b)
+    print("%-28s %9.2f %9.2f   %6.3f   %6.3f  %s" %
+          (what, a, b, a / b, goal, "met" if a / b <= goal else "NOT met"), flush=True)
+
+
+def main():
+    try:
+        engine = dcmtest.Engine("bench")
+    except unittest.SkipTest as e:
+        print("bench_client: left out: %s" % e)
+        return
+    for i in range(CONTAINERS):
+        engine.api.run("c%03d" % i, ["sleep", "100000"])
+    dcm = dcmtest.Dcm(dcmtest.hosts_yml([engine]))
+    dcm.settle([engine])
+    dcmtest.wait_until(lambda: all(r["cpu_percent"] is not None for r in dcm.ps()),
+                       "every container measured")
+    client = [os.path.join(dcmtest.BUILD, "dcm-client"), "--instance", dcm.instance,
+              "--runtime-dir", dcm.runtime]
+    docker = ["docker"]
+    env = dict(os.environ, DOCKER_HOST=engine.url, DOCKER_CONFIG=engine.dir)
+
+    print("%-28s %9s %9s   %6s   %6s" % ("as a process, 100 containers", "dcm ms", "docker ms",
+                                         "ratio", "goal"))
+    beside("get / docker inspect", client + ["--json", "get", "bench", "c050"],
+           docker + ["inspect", "c050"], env, RUNS, 0.15)
+    beside("ps / docker ps -a", client + ["ps"], docker + ["ps", "-a"], env, RUNS, 0.15)
+    beside("ps --json / docker ps -a", client + ["--json", "ps"],
+           docker + ["ps", "-a", "--no-trunc"], env, RUNS, 0.15)
+    beside("top / docker stats", client + ["top", "-n", str(CONTAINERS)],
+           docker + ["stats", "--no-stream"], env, 3, 0.15)
+    dcm.stop()
+
+
+if __name__ == "__main__":
+    main()
