@@ -243,7 +243,8 @@ int config_parse(struct config *out, const char *path, const char *text, size_t 
 		out->source = strdup(path);
 		parse_top(&c, root);
 	}
-	check_sort(e->v + before, e->n - before, path);
+	if (e->n > before)
+		check_sort(e->v + before, e->n - before, path);
 	check_sort(out->warnings, out->n_warnings, path);
 	arena_free(&arena);
 	free(c.base);
