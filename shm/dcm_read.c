@@ -1,11 +1,14 @@
 /*
  * dcm_read.c - a whole record, decoded into memory of its own.
  *
- * The tiers' bytes are copied one behind the other into the record's block, each
- * checked by itself; the entry's generation is checked once more behind the
- * last, so that a record is one container's.  Then they are decoded where they
- * lie, lists into what the block has left.  A block that was large enough once
- * is used again: no allocation in the steady state.
+ * Each tier's bytes are copied into the record's block, checked, and decoded where
+ * they lie; the entry's generation is checked once more behind the last, so that
+ * a record is one container's.  The lower half of the block takes the bytes, the
+ * upper half the lists that point to them.  A block that was large enough once is
+ * used again: no allocation in the steady state.
+ *
+ * Most of the time of a read goes by until the bytes come out of memory: so they
+ * are all asked for at first, and something else is done meanwhile.
  */
 #include "dcm_impl.h"
 
@@ -18,12 +21,13 @@
 enum {
 	TRIES = 4,
 	BLOCK_FIRST = 16 << 10,
-	BLOCK_MAX = 1 << 30, /* five tiers of 4 MiB and their lists are 500 MiB */
+	BLOCK_MAX = 1 << 30, /* five tiers of 4 MiB and their lists: twice 480 MiB */
 };
 
 /* What a record's priv points to. */
 struct block {
 	size_t room; /* bytes of data */
+	uint32_t host_len;
 	char host[DCM_HOST_ID_MAX + 1], id[65];
 	_Alignas(8) uint8_t data[];
 };
@@ -44,8 +48,6 @@ static struct block *block_grow(struct block *b, size_t room)
 {
 	size_t want = b ? b->room : BLOCK_FIRST;
 
-	if (room > BLOCK_MAX)
-		return NULL;
 	while (want < room)
 		want *= 2;
 	if (b && b->room >= want)
@@ -57,54 +59,35 @@ static struct block *block_grow(struct block *b, size_t room)
 	return b;
 }
 
-struct tier_copy {
-	uint32_t at, len; /* in the block's data */
-	bool filled;
-};
-
-/* Copies all tiers.  DCM_ENOMEM: *need bytes and more would be needed. */
-static int copy_tiers(const struct dcm_place *p, struct block *b, struct tier_copy *t, size_t *used)
+/* Copies and decodes all tiers.  DCM_ENOMEM: a block of *need bytes is wanted. */
+static int read_tiers(const struct dcm_place *p, struct block *b, struct dcm_record *r,
+		      size_t *need)
 {
-	size_t at = 0;
+	size_t half = b->room / 2, at = 0, lists = half;
+	uint8_t *arena = b->data + half;
 
-	for (int i = 0; i < DCM_TIERS; i++) {
+	*r = record_null;
+	*need = 2 * b->room;
+	for (uint32_t i = 0; i < DCM_TIERS; i++) {
 		uint64_t written;
 		uint32_t len = 0;
-		int rc = region_blob_copy(p->map, &p->e->ref[i], p->entry, p->generation,
-					  (uint32_t)i, b->data + at,
-					  b->room > at + 8 ? b->room - at - 8 : 0, &len, &written);
+		int rc = region_blob_copy(p->map, &p->e->ref[i], p->entry, p->generation, i,
+					  b->data + at, half > at + 8 ? half - at - 8 : 0, &len,
+					  &written);
 
-		t[i] = (struct tier_copy){(uint32_t)at, len, rc == DCM_OK};
 		if (rc == DCM_ENOTFOUND)
 			continue;
-		if (rc == DCM_OK || rc == DCM_ENOMEM)
-			/* a NUL behind the last string, then the next multiple of 8 */
-			at = (at + len + 8) & ~(size_t)7;
-		*used = at;
+		if (rc == DCM_ENOMEM && *need < 2 * (at + len + 8))
+			*need = 2 * (at + len + 8);
+		if (rc == DCM_OK)
+			rc = record_decode_tier(b->data + at, len, (enum dcm_tier)i, r, true,
+						&arena, &lists);
 		if (rc != DCM_OK)
 			return rc;
+		/* a NUL behind the last string, then the next multiple of 8 */
+		at = (at + len + 8) & ~(size_t)7;
 	}
-	*used = at;
 	return region_entry_ok(p->e, p->generation) ? DCM_OK : DCM_ESTALE;
-}
-
-static int decode_tiers(struct block *b, const struct tier_copy *t, size_t used,
-			struct dcm_record *r)
-{
-	uint8_t *arena = b->data + used;
-	size_t room = b->room - used;
-
-	for (int i = 0; i < DCM_TIERS; i++) {
-		int rc;
-
-		if (!t[i].filled)
-			continue;
-		rc = record_decode_tier(b->data + t[i].at, t[i].len, (enum dcm_tier)i, r, true,
-					&arena, &room);
-		if (rc != DCM_OK)
-			return rc;
-	}
-	return DCM_OK;
 }
 
 /* ---- what the reader adds ----------------------------------------------- */
@@ -178,35 +161,23 @@ static void add_state(struct dcm_slot *s, double now, struct dcm_record *r)
 
 /* ---- reading ------------------------------------------------------------ */
 
-static int read_into(struct dcm_place *p, struct block **b, struct dcm_record *r)
+/* The same, with a block that is made larger as need be.  *b NULL: no memory. */
+static int read_into(const struct dcm_place *p, struct block **b, struct dcm_record *r)
 {
-	struct tier_copy t[DCM_TIERS];
-	struct block *grown;
-	size_t used, need;
-	int rc;
+	size_t need = BLOCK_FIRST;
+	int rc = DCM_ENOMEM;
 
-	for (;;) {
-		rc = copy_tiers(p, *b, t, &used);
-		need = used + 8;
-		if (rc == DCM_OK) {
-			*r = record_null;
-			rc = decode_tiers(*b, t, used, r);
-			need = used + RECORD_ARENA * used;
-			if (need > 2 * (*b)->room)
-				need = 2 * (*b)->room;
-		}
-		if (rc != DCM_ENOMEM)
-			return rc;
-		/* Each turn the block is larger, up to its maximum. */
-		grown = block_grow(*b, need > (*b)->room ? need : (*b)->room + 1);
-		if (!grown) {
-			if (need > BLOCK_MAX)
-				return DCM_ELAYOUT;
-			*b = NULL;
+	if (*b)
+		rc = read_tiers(p, *b, r, &need);
+	while (rc == DCM_ENOMEM) {
+		if (need > BLOCK_MAX)
+			return DCM_ELAYOUT;
+		*b = block_grow(*b, need);
+		if (!*b)
 			return DCM_ENOMEM;
-		}
-		*b = grown;
+		rc = read_tiers(p, *b, r, &need);
 	}
+	return rc;
 }
 
 static int fail_read(dcm *d, int rc)
@@ -224,41 +195,47 @@ static int fail_read(dcm *d, int rc)
 	}
 }
 
+/* Who it is: its bytes are the entry's, so the caller checks that afterwards. */
+static void identify(const struct dcm_place *p, struct block *b)
+{
+	uint8_t id[32];
+	size_t len = strlen(p->slot->host);
+
+	memcpy(b->host, p->slot->host, len + 1);
+	b->host_len = (uint32_t)len;
+	dcm_entry_id(p->e, id);
+	dcm_hex(id, 32, b->id);
+}
+
 int dcm_read(dcm *d, struct dcm_ref ref, struct dcm_record *out)
 {
 	struct block *b = out->priv;
 	struct dcm_place p;
-	uint8_t id[32];
 	double now;
 	int rc = dcm_locate(d, ref, &p);
 
 	if (rc != DCM_OK)
 		return rc;
 	region_entry_prefetch(p.map, p.e);
-	out->priv = NULL; /* until it is whole again */
-	b = b ? b : block_grow(NULL, BLOCK_FIRST);
-	rc = b ? DCM_EBUSY : DCM_ENOMEM;
+	now = dcm_now();
+	dcm_info_load(d);
+	region_entry_prefetch_rest(p.map, p.e);
+	rc = DCM_EBUSY;
 	for (int i = 0; i < TRIES && rc == DCM_EBUSY; i++)
 		rc = read_into(&p, &b, out);
+	if (rc == DCM_OK) {
+		identify(&p, b);
+		add_times(d, &p, now, out);
+		rc = region_entry_ok(p.e, p.generation) ? DCM_OK : DCM_ESTALE;
+	}
 	if (rc != DCM_OK) {
 		*out = record_null;
 		out->priv = b;
 		return fail_read(d, rc);
 	}
-	dcm_entry_id(p.e, id);
-	now = dcm_now();
-	dcm_info_load(d);
-	add_times(d, &p, now, out);
-	if (!region_entry_ok(p.e, p.generation)) {
-		*out = record_null;
-		out->priv = b;
-		return fail_read(d, DCM_ESTALE);
-	}
-	dcm_hex(id, sizeof(id), b->id);
-	memcpy(out->id, b->id, sizeof(out->id));
-	memcpy(b->host, p.slot->host, sizeof(b->host));
-	out->host_id = (struct dcm_str){b->host, (uint32_t)strlen(b->host)};
 	out->priv = b;
+	memcpy(out->id, b->id, sizeof(out->id));
+	out->host_id = (struct dcm_str){b->host, b->host_len};
 	if (!out->container_id.s)
 		out->container_id = (struct dcm_str){b->id, 64};
 	add_state(p.slot, now, out);

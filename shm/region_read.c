@@ -52,28 +52,39 @@ bool region_entry_ok(const struct dcm_entry *e, uint32_t generation)
 	return entry_same(e, generation);
 }
 
-/*
- * In two goes: the first lines of all blobs, so that they come together instead
- * of one after the other; then, by what their headers say, the rest of them.  The
- * lengths are only hints here, bounded by what may be read.
- */
-void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e)
+/* The blobs of an entry as it stands: hints for a prefetch, nothing more. */
+static inline unsigned blobs_of(const struct region_map *m, const struct dcm_entry *e,
+				const struct dcm_blob *b[DCM_TIER_SLOTS])
 {
-	const struct dcm_blob *b[DCM_TIER_SLOTS];
 	uint64_t limit = region_limit(m), off;
 	unsigned n = 0;
 
 	for (int t = 0; t < DCM_TIER_SLOTS; t++) {
 		off = DCM_REF_OFFSET(load_rlx(&e->ref[t]));
-		if (off < DCM_PAGE || off + DCM_UNIT > limit)
-			continue;
-		b[n] = (const struct dcm_blob *)(m->base + off);
-		__builtin_prefetch(b[n++]);
+		if (off >= DCM_PAGE && off + DCM_UNIT <= limit)
+			b[n++] = (const struct dcm_blob *)(m->base + off);
 	}
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t len = load_rlx(&b[i]->length) + DCM_BLOB_HEADER;
+	return n;
+}
 
-		for (uint32_t at = DCM_UNIT; at < len && at < PREFETCH_MAX; at += DCM_UNIT)
+void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e)
+{
+	const struct dcm_blob *b[DCM_TIER_SLOTS];
+	unsigned n = blobs_of(m, e, b);
+
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(b[i]);
+}
+
+void region_entry_prefetch_rest(const struct region_map *m, const struct dcm_entry *e)
+{
+	const struct dcm_blob *b[DCM_TIER_SLOTS];
+	unsigned n = blobs_of(m, e, b);
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t len = (uint64_t)load_rlx(&b[i]->length) + DCM_BLOB_HEADER;
+
+		for (uint64_t at = DCM_UNIT; at < len && at < PREFETCH_MAX; at += DCM_UNIT)
 			__builtin_prefetch((const uint8_t *)b[i] + at);
 	}
 }

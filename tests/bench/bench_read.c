@@ -15,7 +15,7 @@
 #include "fleet.h"
 #include "rivals.h"
 
-enum { ROUNDS_MAX = 1000, LOOKUPS = 100000, BATCH = 2000 /* look-ups of a round */ };
+enum { ROUNDS_MAX = 1000, LOOKUPS = 100000 /* of a round */ };
 
 static uint32_t containers = 100000;
 static double seconds = 4; /* that a row takes */
@@ -23,7 +23,6 @@ static struct fleet fleet;
 static struct rival *lmdb;
 static struct bare *bare;
 static uint8_t *ids; /* of the look-ups, in their (random) order */
-static const uint8_t *batch; /* of them, those of this round */
 static dcm *d, *alone; /* with the broker, and without */
 static volatile uint64_t sink;
 
@@ -58,60 +57,114 @@ static double median(double *v, uint32_t n)
 /* Each is one round; it returns how many of its operations it did. */
 typedef uint32_t work(void);
 
+/*
+ * Look-ups one after the other: which is next depends, for the processor, on what
+ * the last one found (`nothing` is 0, but only this program knows), so that a
+ * look-up's whole time shows.  Else several would run side by side.
+ */
+static volatile uint32_t nothing;
+static inline const uint8_t *next_id(uint32_t i, uint64_t found, uint32_t zero)
+{
+	return ids + 32 * (size_t)(i + (uint32_t)(found & zero));
+}
+
+static inline uint64_t bits_of(double v)
+{
+	uint64_t w;
+
+	memcpy(&w, &v, sizeof(w));
+	return w;
+}
+
 static uint32_t view_one_field(void)
+{
+	uint32_t zero = nothing;
+	struct dcm_ref ref;
+	struct dcm_view v;
+	double cpu = 0;
+
+	for (uint32_t i = 0; i < LOOKUPS; i++)
+		if (dcm_find_id(alone, FLEET_HOST, next_id(i, bits_of(cpu), zero), &ref) != DCM_OK ||
+		    dcm_view(alone, ref, DCM_STATS, &v) != DCM_OK ||
+		    !dcm_view_float(&v, DCM_F_cpu_percent, &cpu) || !dcm_view_ok(&v))
+			cpu = 0;
+	sink += bits_of(cpu);
+	return LOOKUPS;
+}
+
+static uint32_t view_side_by_side(void)
 {
 	struct dcm_ref ref;
 	struct dcm_view v;
 	double cpu, sum = 0;
 
-	for (uint32_t i = 0; i < BATCH; i++)
-		if (dcm_find_id(alone, FLEET_HOST, batch + 32 * i, &ref) == DCM_OK &&
+	for (uint32_t i = 0; i < LOOKUPS; i++)
+		if (dcm_find_id(alone, FLEET_HOST, ids + 32 * i, &ref) == DCM_OK &&
 		    dcm_view(alone, ref, DCM_STATS, &v) == DCM_OK &&
 		    dcm_view_float(&v, DCM_F_cpu_percent, &cpu) && dcm_view_ok(&v))
 			sum += cpu;
 	sink += (uint64_t)sum;
-	return BATCH;
+	return LOOKUPS;
+}
+
+static uint32_t lmdb_one_by_one(int renewed)
+{
+	uint32_t zero = nothing;
+	uint64_t found = 0;
+	size_t len;
+
+	for (uint32_t i = 0; i < LOOKUPS; i++)
+		found = lmdb_get(lmdb, next_id(i, found, zero), &len, renewed)[0];
+	sink += found;
+	return LOOKUPS;
 }
 
 static uint32_t lmdb_get_only(void)
 {
-	size_t len;
-
-	for (uint32_t i = 0; i < BATCH; i++)
-		sink += lmdb_get(lmdb, batch + 32 * i, &len, 0)[0];
-	return BATCH;
+	return lmdb_one_by_one(0);
 }
 
 static uint32_t lmdb_get_renewed(void)
 {
+	return lmdb_one_by_one(1);
+}
+
+static uint32_t lmdb_side_by_side(void)
+{
 	size_t len;
 
-	for (uint32_t i = 0; i < BATCH; i++)
-		sink += lmdb_get(lmdb, batch + 32 * i, &len, 1)[0];
-	return BATCH;
+	for (uint32_t i = 0; i < LOOKUPS; i++)
+		sink += lmdb_get(lmdb, ids + 32 * i, &len, 0)[0];
+	return LOOKUPS;
 }
 
 static uint32_t bare_get_only(void)
 {
+	uint32_t zero = nothing;
+	uint64_t found = 0;
 	size_t len;
 
-	for (uint32_t i = 0; i < BATCH; i++)
-		sink += bare_get(bare, batch + 32 * i, &len)[0];
-	return BATCH;
+	for (uint32_t i = 0; i < LOOKUPS; i++)
+		found = bare_get(bare, next_id(i, found, zero), &len)[0];
+	sink += found;
+	return LOOKUPS;
 }
 
 static uint32_t read_decoded(void)
 {
 	static struct dcm_record r;
+	uint32_t zero = nothing;
+	uint64_t found = 0;
 	struct dcm_ref ref;
 
 	if (!r.priv)
 		dcm_record_init(&r);
-	for (uint32_t i = 0; i < BATCH; i++)
-		if (dcm_find_id(alone, FLEET_HOST, batch + 32 * i, &ref) == DCM_OK &&
+	for (uint32_t i = 0; i < LOOKUPS; i++)
+		if (dcm_find_id(alone, FLEET_HOST, next_id(i, found, zero), &ref) == DCM_OK &&
 		    dcm_read(alone, ref, &r) == DCM_OK)
-			sink += r.labels.n;
-	return BATCH;
+			found = r.compose_working_dir.len;
+	sink += found;
+	return LOOKUPS;
 }
 
 static void touch(const uint8_t *value, size_t len, void *arg)
@@ -130,14 +183,15 @@ static void touch(const uint8_t *value, size_t len, void *arg)
 
 static uint32_t lmdb_get_touched(void)
 {
+	uint32_t zero = nothing;
 	size_t len;
 
-	for (uint32_t i = 0; i < BATCH; i++) {
-		const uint8_t *v = lmdb_get(lmdb, batch + 32 * i, &len, 0);
+	for (uint32_t i = 0; i < LOOKUPS; i++) {
+		const uint8_t *v = lmdb_get(lmdb, next_id(i, sink, zero), &len, 0);
 
 		touch(v, len, NULL);
 	}
-	return BATCH;
+	return LOOKUPS;
 }
 
 static uint32_t iterate_decoded(void)
@@ -214,6 +268,7 @@ static const struct row rows[] = {
 	{"point read: view of one tier, one field", true, view_one_field, "LMDB get", lmdb_get_only, 0.25, 300e-9},
 	{"", true, NULL, "LMDB get, new transaction", lmdb_get_renewed, 0, 0},
 	{"", true, NULL, "bare mapped hash", bare_get_only, 0, 0},
+	{"the same, independent look-ups side by side", true, view_side_by_side, "LMDB get", lmdb_side_by_side, 0, 0},
 	{"point read, every field decoded", true, read_decoded, "LMDB get, all bytes touched", lmdb_get_touched, 1.0, 0},
 	{"list all by name, decode each", false, iterate_decoded, "LMDB cursor, all bytes touched", lmdb_iterate, 0, 0},
 	{"scan by status (1 in 100)", false, scan_paused, NULL, NULL, 0, 5e-3},
@@ -276,20 +331,6 @@ static void print_row(const struct row *r, double ours, double rival)
 	fflush(stdout);
 }
 
-/* Every page once, so that no round pays for faults. */
-static void warm_up(const struct row *r)
-{
-	for (uint32_t i = 0; i < LOOKUPS; i += BATCH) {
-		batch = ids + 32 * i;
-		if (r->ours)
-			r->ours();
-		if (r->rival)
-			r->rival();
-		if (!r->batch)
-			return;
-	}
-}
-
 static void run_rows(void)
 {
 	static double mine[ROUNDS_MAX], theirs[ROUNDS_MAX];
@@ -302,12 +343,11 @@ static void run_rows(void)
 
 		uint32_t k = 0;
 
-		warm_up(r);
-		/* Short rounds in turn: a row's two sides see the same machine, and
-		 * the median leaves out the rounds that others interrupted. */
+		/* Rounds in turn: a row's two sides see the same machine, and the median
+		 * leaves out the first, which pays for page faults, and those that
+		 * others interrupted. */
 		for (double end = now() + seconds; k < ROUNDS_MAX && (k < 5 || now() < end); k++) {
 			fleet_beat(&fleet);
-			batch = ids + 32 * (k * BATCH % LOOKUPS);
 			if (r->ours)
 				mine[k] = one_round(r, r->ours);
 			if (r->rival)
@@ -371,7 +411,7 @@ static void await_broker(void)
 
 int main(int argc, char **argv)
 {
-	char lmdb_dir[] = "/tmp/dcm-bench-lmdb-XXXXXX";
+	char lmdb_dir[] = "/dev/shm/bench-lmdb-XXXXXX"; /* the same kind of memory */
 
 	if (argc > 1)
 		containers = (uint32_t)strtoul(argv[1], NULL, 10);
@@ -386,8 +426,8 @@ int main(int argc, char **argv)
 	fleet_make(&fleet, containers, to_rivals);
 	lmdb_ready(lmdb);
 	make_lookups();
-	printf("%u containers of %.0f bytes; medians of up to %d rounds, each of %d look-ups or one "
-	       "query\n", containers, fleet.bytes, ROUNDS_MAX, BATCH);
+	printf("%u containers of %.0f bytes; medians of rounds of %d look-ups, or one query\n",
+	       containers, fleet.bytes, LOOKUPS);
 	fleet_broker(&fleet);
 	d = fleet_open(&fleet, 0);
 	alone = fleet_open(&fleet, DCM_NO_BROKER);
