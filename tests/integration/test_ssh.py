@@ -17,11 +17,14 @@ _shared = {}
 
 
 def engine():
-    """A real engine with a few containers, for all of this module."""
+    """A real engine with a few containers, for all of this module: one of its own,
+    since two sessions of an sshd are few for the fleets of other modules."""
     if "engine" not in _shared:
         if shutil.which("ssh") is None or shutil.which("ssh-keygen") is None:
             raise unittest.SkipTest("needs ssh")
-        e = dcmtest.real_engines(1)[0]
+        if shutil.which("dockerd") is None or os.geteuid() != 0:
+            raise unittest.SkipTest("needs dockerd, and to be root")
+        e = dcmtest.Engine("ssh")
         compose = os.path.join(e.dir, "stack", "compose.yml")
         os.makedirs(os.path.dirname(compose), exist_ok=True)
         with open(compose, "w") as f:
