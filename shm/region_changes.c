@@ -42,7 +42,7 @@ int region_change_next(const struct region_map *m, uint64_t *cursor, struct regi
 
 	if (*cursor == head)
 		return 0;
-	slot = head - *cursor < DCM_CHANGES ? ring_slot(m, *cursor) : NULL;
+	slot = ring_slot(m, *cursor);
 	if (slot) {
 		uint64_t w = atomic_load_explicit(slot, memory_order_relaxed);
 

@@ -140,6 +140,25 @@ static void test_host_removed(void **state)
 	dcm_record_free(&r);
 }
 
+/* Another host in the same slot, and nobody looked in between: what was mapped for
+ * the first is not read for the second. */
+static void test_host_replaced_unseen(void **state)
+{
+	struct dcm_ref ref;
+	uint8_t id[32];
+
+	(void)state;
+	put_plain(world.shard[0], 1, "web", "running", 1, 1);
+	assert_int_equal(dcm_find(d, "beta", "web", &ref), DCM_OK);
+	directory_host_id("beta", id);
+	assert_int_equal(region_remove(world.dir, id), 0);
+	world_host(&world, 2, "other");
+	assert_int_equal(region_generation(world.shard[2]), region_generation(world.shard[0]));
+	assert_int_equal(dcm_find(d, "other", "web", &ref), DCM_ENOTFOUND);
+	put_plain(world.shard[2], 9, "db", "running", 1, 1);
+	assert_int_equal(dcm_find(d, "other", "db", &ref), DCM_OK);
+}
+
 /* The daemon stops in order, and another one starts: the handle says so, and then
  * reads what is new; a reference from before does not fit by accident. */
 static void test_daemon_gone_and_back(void **state)
@@ -296,6 +315,7 @@ int main(void)
 		TEST(test_stale_reference),
 		TEST(test_shard_replaced),
 		TEST(test_host_removed),
+		TEST(test_host_replaced_unseen),
 		TEST(test_daemon_gone_and_back),
 		TEST(test_fork),
 		TEST(test_threads),
