@@ -84,7 +84,7 @@ static uint32_t view_one_field(void)
 	double cpu = 0;
 
 	for (uint32_t i = 0; i < LOOKUPS; i++)
-		if (dcm_find_id(alone, FLEET_HOST, next_id(i, bits_of(cpu), zero), &ref) != DCM_OK ||
+		if (dcm_find_id(alone, FLEET_HOST, next_id(i, bits_of(cpu), zero), &ref) ||
 		    dcm_view(alone, ref, DCM_STATS, &v) != DCM_OK ||
 		    !dcm_view_float(&v, DCM_F_cpu_percent, &cpu) || !dcm_view_ok(&v))
 			cpu = 0;
@@ -265,12 +265,16 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{"point read: view of one tier, one field", true, view_one_field, "LMDB get", lmdb_get_only, 0.25, 300e-9},
+	{"point read: view of one tier, one field", true, view_one_field,
+	 "LMDB get", lmdb_get_only, 0.25, 300e-9},
 	{"", true, NULL, "LMDB get, new transaction", lmdb_get_renewed, 0, 0},
 	{"", true, NULL, "bare mapped hash", bare_get_only, 0, 0},
-	{"the same, independent look-ups side by side", true, view_side_by_side, "LMDB get", lmdb_side_by_side, 0, 0},
-	{"point read, every field decoded", true, read_decoded, "LMDB get, all bytes touched", lmdb_get_touched, 1.0, 0},
-	{"list all by name, decode each", false, iterate_decoded, "LMDB cursor, all bytes touched", lmdb_iterate, 0, 0},
+	{"the same, independent look-ups side by side", true, view_side_by_side,
+	 "LMDB get", lmdb_side_by_side, 0, 0},
+	{"point read, every field decoded", true, read_decoded,
+	 "LMDB get, all bytes touched", lmdb_get_touched, 1.0, 0},
+	{"list all by name, decode each", false, iterate_decoded,
+	 "LMDB cursor, all bytes touched", lmdb_iterate, 0, 0},
 	{"scan by status (1 in 100)", false, scan_paused, NULL, NULL, 0, 5e-3},
 	{"scan by status (8 in 100)", false, scan_exited, NULL, NULL, 0, 5e-3},
 	{"top 10 by CPU", false, top_cpu, NULL, NULL, 0, 5e-3},
@@ -279,7 +283,8 @@ static const struct row rows[] = {
 	{"project (20), by the broker", false, project_ask, "scan", project_scan, 0, 2e-3},
 	{"name search (4), by the broker", false, search_ask, "scan", search_scan, 0, 2e-3},
 	{"label (20,000), by the broker", false, label_many_ask, "scan", label_many_scan, 0, 0},
-	{"name search (5,000), by the broker", false, search_many_ask, "scan", search_many_scan, 0, 0},
+	{"name search (5,000), by the broker", false, search_many_ask,
+	 "scan", search_many_scan, 0, 0},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -325,7 +330,7 @@ static void print_row(const struct row *r, double ours, double rival)
 	}
 	if (*goal)
 		snprintf(verdict, sizeof(verdict), "%s", reached ? "yes" : "NO");
-	printf("%-41s %10s  %-31s %10s %6s  %-18s %s\n", r->what, r->ours ? time_text(ours, a) : "",
+	printf("%-43s %10s  %-31s %10s %6s  %-18s %s\n", r->what, r->ours ? time_text(ours, a) : "",
 	       r->rival_name ? r->rival_name : "", r->rival ? time_text(rival, b) : "", ratio, goal,
 	       verdict);
 	fflush(stdout);
@@ -336,7 +341,7 @@ static void run_rows(void)
 	static double mine[ROUNDS_MAX], theirs[ROUNDS_MAX];
 	double ours = NAN, rival = NAN;
 
-	printf("%-41s %10s  %-31s %10s %6s  %-18s %s\n", "", "dcm", "rival", "", "ratio", "goal",
+	printf("%-43s %10s  %-31s %10s %6s  %-18s %s\n", "", "dcm", "rival", "", "ratio", "goal",
 	       "reached");
 	for (int i = 0; i < ROWS; i++) {
 		const struct row *r = &rows[i];

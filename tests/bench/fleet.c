@@ -73,7 +73,8 @@ struct maker {
 	struct dcm_volume vols[1];
 };
 
-__attribute__((format(printf, 2, 3))) static struct dcm_str text(struct maker *m, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static struct dcm_str text(struct maker *m, const char *fmt,
+								 ...)
 {
 	char *at = m->text + m->used;
 	va_list ap;
@@ -120,15 +121,17 @@ static void make_config(struct maker *m, uint32_t i, struct dcm_record *r)
 		m->labels[k].key = text(m, "org.example.shop.label-%02u", k);
 		m->labels[k].value = text(m, "%u", (i + k) % 7);
 	}
-	m->labels[0] = (struct dcm_pair){text(m, "com.docker.compose.project"),
-					 text(m, "shop-%u", project)};
-	m->labels[1] = (struct dcm_pair){text(m, "com.docker.compose.service"), text(m, "%s", service)};
+	m->labels[0] =
+	    (struct dcm_pair){text(m, "com.docker.compose.project"), text(m, "shop-%u", project)};
+	m->labels[1] =
+	    (struct dcm_pair){text(m, "com.docker.compose.service"), text(m, "%s", service)};
 	m->labels[2] = (struct dcm_pair){text(m, "tier"), text(m, "t%u", i % 200)};
 	m->binds[0] = text(m, "/srv/shop-%u/%s/config:/etc/shop:ro", project, service);
 	m->binds[1] = text(m, "/srv/shop-%u/data:/data:rw", project);
-	m->vols[0] = (struct dcm_volume){text(m, "shop-%u_%s", project, service),
-					 text(m, "/var/lib/docker/volumes/shop-%u_%s/_data", project, service),
-					 text(m, "/var/lib/%s", service), text(m, "local"), text(m, "rw")};
+	m->vols[0] = (struct dcm_volume){
+	    text(m, "shop-%u_%s", project, service),
+	    text(m, "/var/lib/docker/volumes/shop-%u_%s/_data", project, service),
+	    text(m, "/var/lib/%s", service), text(m, "local"), text(m, "rw")};
 	m->drivers[0] = (struct dcm_pair){m->vols[0].name, text(m, "local")};
 	m->depends[0] = text(m, "db");
 	m->depends[1] = text(m, "cache");
@@ -163,8 +166,9 @@ static void make_state(struct maker *m, uint32_t i, struct dcm_record *r)
 
 	m->ports[0] = text(m, "80/tcp->0.0.0.0:%u", 1024 + i % 60000);
 	m->ports[1] = text(m, "443/tcp");
-	m->nets[0] = (struct dcm_network){text(m, "shop-%u_default", project), text(m, "172.18.0.%u", i % 250),
-					  text(m, "172.18.0.1"), text(m, "02:42:ac:12:00:%02x", i % 250), text(m, "%s", "")};
+	m->nets[0] = (struct dcm_network){
+	    text(m, "shop-%u_default", project), text(m, "172.18.0.%u", i % 250),
+	    text(m, "172.18.0.1"), text(m, "02:42:ac:12:00:%02x", i % 250), text(m, "%s", "")};
 	m->aliases[0] = text(m, "%s", service);
 	m->aliases[1] = text(m, "%s-%u", service, i);
 	m->alias[0] = (struct dcm_alias){m->nets[0].name, {m->aliases, 2, true}};
@@ -185,7 +189,8 @@ static void make_state(struct maker *m, uint32_t i, struct dcm_record *r)
 	r->compose_project = text(m, "shop-%u", project);
 	r->compose_service = text(m, "%s", service);
 	for (unsigned k = 0; k < 4; k++)
-		m->stack[k] = text(m, "shop-%u-%s-%u", project, services[(i + 1 + k) % 5], 1 + i % 20 / 5);
+		m->stack[k] =
+		    text(m, "shop-%u-%s-%u", project, services[(i + 1 + k) % 5], 1 + i % 20 / 5);
 	r->compose_stack_containers = (struct dcm_strs){m->stack, 4, true};
 	r->compose_config_files = text(m, "/srv/shop-%u/docker-compose.yml", project);
 	r->compose_working_dir = text(m, "/srv/shop-%u", project);
@@ -203,8 +208,11 @@ static void make_state(struct maker *m, uint32_t i, struct dcm_record *r)
 
 static struct region *region_make(const struct fleet *f, const char *host)
 {
-	struct region_spec spec = {.kind = host ? REGION_SHARD : REGION_DIRECTORY, .uid = getuid(),
-				   .gid = getgid(), .instance = f->instance, .host = host,
+	struct region_spec spec = {.kind = host ? REGION_SHARD : REGION_DIRECTORY,
+				   .uid = getuid(),
+				   .gid = getgid(),
+				   .instance = f->instance,
+				   .host = host,
 				   .limit = 3ull << 30};
 	struct region *r;
 	char err[256];
@@ -216,10 +224,13 @@ static struct region *region_make(const struct fleet *f, const char *host)
 
 static void put_row(struct fleet *f)
 {
-	static const struct dcm_info info = {.ttl = {120, 300, 3600, 7200, 0}, .status_update = 60,
-					     .memory_retention = 3600, .disk_retention = 604800,
+	static const struct dcm_info info = {.ttl = {120, 300, 3600, 7200, 0},
+					     .status_update = 60,
+					     .memory_retention = 3600,
+					     .disk_retention = 604800,
 					     .memory_cleanup_interval = 3600,
-					     .disk_cleanup_interval = 3600, .log_tail_lines = 100};
+					     .disk_cleanup_interval = 3600,
+					     .log_tail_lines = 100};
 	struct dcm_host host = {.state = DCM_ONLINE, .containers = 1};
 	struct dcm_str name = {FLEET_HOST, sizeof(FLEET_HOST) - 1};
 	struct record_dirent row = {.enabled = true, .generation = region_generation(f->shard)};
@@ -256,8 +267,8 @@ static void put_tiers(struct fleet *f, const uint8_t id[32], const struct dcm_re
 	unsigned n = 0;
 
 	for (int t = first; t <= last; t++)
-		tiers[n++] = (struct region_tier){(enum dcm_tier)t, b[t].data, (uint32_t)b[t].len,
-						  wall()};
+		tiers[n++] =
+		    (struct region_tier){(enum dcm_tier)t, b[t].data, (uint32_t)b[t].len, wall()};
 	if (region_put(f->shard, id, &r->name, &brief, tiers, n) != 0)
 		die("%s", region_error(f->shard));
 }
@@ -334,13 +345,18 @@ void fleet_beat(struct fleet *f)
 void fleet_broker(struct fleet *f)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	struct child_env env = {.instance = f->instance, .runtime_dir = f->runtime_dir,
-				.state_dir = f->state_dir, .uid = getuid(), .gid = getgid()};
+	struct child_env env = {.instance = f->instance,
+				.runtime_dir = f->runtime_dir,
+				.state_dir = f->state_dir,
+				.uid = getuid(),
+				.gid = getgid()};
 	int pair[2];
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.60s/%.31s/broker.sock", f->runtime_dir, f->instance);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.60s/%.31s/broker.sock", f->runtime_dir,
+		 f->instance);
 	f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (bind(f->listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(f->listener, 64) < 0 ||
+	if (bind(f->listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    listen(f->listener, 64) < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
 		die("cannot start the broker: %s", strerror(errno));
 	env.control = pair[1];
@@ -379,8 +395,10 @@ void fleet_remove(struct fleet *f)
 
 dcm *fleet_open(const struct fleet *f, unsigned flags)
 {
-	struct dcm_options opt = {.size = sizeof(opt), .instance = f->instance,
-				  .runtime_dir = f->runtime_dir, .flags = flags};
+	struct dcm_options opt = {.size = sizeof(opt),
+				  .instance = f->instance,
+				  .runtime_dir = f->runtime_dir,
+				  .flags = flags};
 	char err[512];
 	dcm *d;
 

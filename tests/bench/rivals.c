@@ -33,7 +33,8 @@ struct rival *lmdb_new(const char *dir, uint32_t n)
 		die("no memory");
 	must(mdb_env_create(&r->env), "mdb_env_create");
 	must(mdb_env_set_mapsize(r->env, (size_t)n * 8192 + (64 << 20)), "mdb_env_set_mapsize");
-	must(mdb_env_open(r->env, dir, MDB_NOSYNC | MDB_WRITEMAP | MDB_NOTLS, 0600), "mdb_env_open");
+	must(mdb_env_open(r->env, dir, MDB_NOSYNC | MDB_WRITEMAP | MDB_NOTLS, 0600),
+	     "mdb_env_open");
 	must(mdb_txn_begin(r->env, NULL, 0, &r->write), "mdb_txn_begin");
 	must(mdb_dbi_open(r->write, NULL, 0, &r->dbi), "mdb_dbi_open");
 	return r;

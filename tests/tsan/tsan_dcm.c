@@ -46,8 +46,8 @@ static void look_around(struct reader *r, unsigned n)
 {
 	static const enum dcm_query_kind kinds[] = {DCM_Q_ALL, DCM_Q_STATUS, DCM_Q_SEARCH,
 						    DCM_Q_TOP_CPU};
-	struct dcm_query q = {.kind = kinds[n % 4], .n = 5,
-			      .text = kinds[n % 4] == DCM_Q_STATUS ? "running" : "c1"};
+	struct dcm_query q = {
+	    .kind = kinds[n % 4], .n = 5, .text = kinds[n % 4] == DCM_Q_STATUS ? "running" : "c1"};
 	struct dcm_change change;
 	struct dcm_view v;
 	struct dcm_ref ref;
@@ -131,7 +131,7 @@ int main(void)
 		reads += readers[i].reads;
 	}
 	world_close(&world);
-	printf("%sok %u records read by %d threads, %u wrong\n", wrong || !reads ? "not " : "", reads,
-	       READERS, wrong);
+	printf("%sok %u records read by %d threads, %u wrong\n", wrong || !reads ? "not " : "",
+	       reads, READERS, wrong);
 	return wrong || !reads;
 }
