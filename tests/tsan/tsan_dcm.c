@@ -1,11 +1,19 @@
 /*
  * tsan_dcm.c - libdcm's threads under ThreadSanitizer: three readers, a handle
- * each, use every way to read while this process's first thread writes.  Exit
- * status 0: no race, and every record was whole.
+ * each, read while this process's first thread writes.  Exit status 0: no race,
+ * and every record was whole.
+ *
+ * ThreadSanitizer goes by addresses, and a reader's mapping of a shard lies at
+ * another address than the writer's.  So each handle is made to read where the
+ * writer writes; else nothing could ever be seen.  What reads in place (views, and
+ * queries that look into tiers) is left out: it reads plain bytes by design, and
+ * throws away what was not true.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "../../shm/dcm_impl.h"
+#include "../../shm/region_impl.h"
 #include "../unit/dcm_help.h"
 
 enum { CONTAINERS = 40, READERS = 3, ROUNDS = 1500 };
@@ -44,24 +52,21 @@ static void read_one(struct reader *r, struct dcm_ref ref)
 
 static void look_around(struct reader *r, unsigned n)
 {
-	static const enum dcm_query_kind kinds[] = {DCM_Q_ALL, DCM_Q_STATUS, DCM_Q_SEARCH,
-						    DCM_Q_TOP_CPU};
-	struct dcm_query q = {
-	    .kind = kinds[n % 4], .n = 5, .text = kinds[n % 4] == DCM_Q_STATUS ? "running" : "c1"};
+	static const enum dcm_query_kind kinds[] = {DCM_Q_ALL, DCM_Q_STATUS, DCM_Q_HEALTH,
+						    DCM_Q_TOP_MEMORY};
+	struct dcm_query q = {.kind = kinds[n % 4], .text = n % 4 == 1 ? "running" : "", .n = 5};
 	struct dcm_change change;
-	struct dcm_view v;
+	struct dcm_brief brief;
 	struct dcm_ref ref;
 	char name[16];
-	double cpu;
 
 	check(r, dcm_query(r->d, &q, &r->refs));
 	for (size_t i = 0; i < r->refs.n; i++)
 		read_one(r, r->refs.v[i]);
 	snprintf(name, sizeof(name), "c%u", n % CONTAINERS);
 	if (dcm_find(r->d, "beta", name, &ref) == DCM_OK &&
-	    dcm_view(r->d, ref, DCM_STATS, &v) == DCM_OK &&
-	    dcm_view_float(&v, DCM_F_cpu_percent, &cpu) && dcm_view_ok(&v))
-		r->wrong += !(cpu >= 0);
+	    dcm_brief_read(r->d, ref, &brief) == DCM_OK)
+		r->wrong += brief.status != DCM_S_RUNNING || !(brief.cpu_percent >= 0);
 	check(r, dcm_changes_next(r->d, &change, 0));
 	if (n % 16 == 0)
 		check(r, dcm_hosts_read(r->d, &r->hosts));
@@ -69,17 +74,36 @@ static void look_around(struct reader *r, unsigned n)
 		check(r, dcm_wait(r->d, "beta", 1));
 }
 
+/* The slot of the one host. */
+static struct dcm_slot *slot_of(dcm *d)
+{
+	struct dcm_slot *s = NULL;
+	uint32_t i;
+
+	if (dcm_slot_of(d, "beta", &i) == DCM_OK && dcm_slot_shard(d, i, &s) == DCM_OK)
+		return s;
+	fail_msg("no shard: %s", dcm_error(d));
+	return NULL;
+}
+
 static void *run(void *arg)
 {
 	struct reader *r = arg;
+	struct dcm_slot *s;
+	const uint8_t *own;
 
 	r->d = world_reader(&world, DCM_NO_BROKER);
 	dcm_record_init(&r->record);
+	s = slot_of(r->d);
+	own = s->map.base;
+	s->map.base = world.shard[0]->base;
+	s->map.h = world.shard[0]->h;
 	for (unsigned n = 0; !stop; n++)
 		look_around(r, n);
 	dcm_record_free(&r->record);
 	dcm_refs_free(&r->refs);
 	dcm_hosts_free(&r->hosts);
+	s->map.base = own; /* what is the handle's to unmap */
 	dcm_close(&r->d);
 	return NULL;
 }
