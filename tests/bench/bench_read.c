@@ -442,7 +442,7 @@ int main(int argc, char **argv)
 	dcm_close(&d);
 	dcm_close(&alone);
 	fleet_remove(&fleet);
-	lmdb_free(lmdb, lmdb_dir);
+	lmdb_free(lmdb);
 	bare_free(bare);
 	free(ids);
 	return 0;

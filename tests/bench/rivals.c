@@ -25,6 +25,19 @@ static void must(int rc, const char *what)
 		die("%s: %s", what, mdb_strerror(rc));
 }
 
+/* The files are mapped, and need no name: nothing is left, however we end. */
+static void unname(const char *dir)
+{
+	static const char *const files[] = {"data.mdb", "lock.mdb"};
+	char path[256];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
 struct rival *lmdb_new(const char *dir, uint32_t n)
 {
 	struct rival *r = calloc(1, sizeof(*r));
@@ -35,6 +48,7 @@ struct rival *lmdb_new(const char *dir, uint32_t n)
 	must(mdb_env_set_mapsize(r->env, (size_t)n * 8192 + (64 << 20)), "mdb_env_set_mapsize");
 	must(mdb_env_open(r->env, dir, MDB_NOSYNC | MDB_WRITEMAP | MDB_NOTLS, 0600),
 	     "mdb_env_open");
+	unname(dir);
 	must(mdb_txn_begin(r->env, NULL, 0, &r->write), "mdb_txn_begin");
 	must(mdb_dbi_open(r->write, NULL, 0, &r->dbi), "mdb_dbi_open");
 	return r;
@@ -80,20 +94,12 @@ void lmdb_each(struct rival *r, void (*fn)(const uint8_t *value, size_t len, voi
 	mdb_cursor_close(c);
 }
 
-void lmdb_free(struct rival *r, const char *dir)
+void lmdb_free(struct rival *r)
 {
-	static const char *const files[] = {"data.mdb", "lock.mdb"};
-	char path[256];
-
 	mdb_txn_abort(r->all);
 	mdb_txn_abort(r->own);
 	mdb_env_close(r->env);
 	free(r);
-	for (int i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
-		unlink(path);
-	}
-	rmdir(dir);
 }
 
 /* ---- a bare hash table -------------------------------------------------- */

@@ -8,7 +8,7 @@
 
 struct rival;
 
-struct rival *lmdb_new(const char *dir, uint32_t n);
+struct rival *lmdb_new(const char *dir, uint32_t n); /* dir is removed at once */
 void lmdb_put(struct rival *r, const uint8_t id[32], const void *value, size_t len);
 void lmdb_ready(struct rival *r); /* all were put */
 /* In one transaction for all reads, which sees the state of its beginning for ever;
@@ -16,7 +16,7 @@ void lmdb_ready(struct rival *r); /* all were put */
 const uint8_t *lmdb_get(struct rival *r, const uint8_t id[32], size_t *len, int renewed);
 /* Calls fn for each record, in the order of the keys. */
 void lmdb_each(struct rival *r, void (*fn)(const uint8_t *value, size_t len, void *arg), void *arg);
-void lmdb_free(struct rival *r, const char *dir);
+void lmdb_free(struct rival *r);
 
 /* No writer can ever touch it: no validation, no tiers, no growth.  The floor. */
 struct bare;
