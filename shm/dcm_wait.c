@@ -204,9 +204,12 @@ static bool was_published(dcm *d, struct dcm_follow *f, uint32_t i)
 static int wait_one(dcm *d, struct dcm_follow *f, uint32_t slot, double until)
 {
 	while (!was_published(d, f, slot)) {
-		const struct region_map *m = map_of(d, slot);
-		int ms = ms_until(until);
+		int ms = ms_until(until), rc = dcm_directory_checked(d);
+		const struct region_map *m;
 
+		if (rc != DCM_OK) /* dcmd has stopped: nothing will be published */
+			return rc;
+		m = map_of(d, slot); /* of the directory that there is now */
 		if (ms == 0)
 			return DCM_ETIMEDOUT;
 		if (ms > ONE_MS)
@@ -222,9 +225,11 @@ static int wait_any(dcm *d, struct dcm_follow *f, double until)
 {
 	for (;;) {
 		struct dcm_watch w = dcm_watch_begin(d, f);
+		int rc = dcm_directory_checked(d);
 		bool any = false;
-		int rc;
 
+		if (rc != DCM_OK)
+			return rc;
 		/* All of them, so that each is told of once. */
 		for (uint32_t i = DCM_SELF + 1; i < f->n; i++)
 			any |= was_published(d, f, i);

@@ -417,8 +417,10 @@ void region_close(struct region **rp, bool unlink_it)
 	*rp = NULL;
 	if (!r)
 		return;
-	if (unlink_it && r->base)
+	if (unlink_it && r->base) {
 		shm_unlink(r->object);
+		region_retire(r->h, 0); /* by nothing: whoever waits need not wait for beats */
+	}
 	region_unlink_old(r);
 	region_unmap(r);
 	free(r);

@@ -159,15 +159,15 @@ static void test_host_replaced_unseen(void **state)
 	assert_int_equal(dcm_find(d, "other", "db", &ref), DCM_OK);
 }
 
-/* The daemon stops in order, and another one starts: the handle says so, and then
- * reads what is new; a reference from before does not fit by accident. */
+/* The daemon stops in order, and another one starts: the handle says so at once, also
+ * where it waits, and then reads what is new; a reference from before does not fit by accident. */
 static void test_daemon_gone_and_back(void **state)
 {
 	struct dcm_query all = {.kind = DCM_Q_ALL};
 	struct dcm_refs refs = {0};
+	struct dcm_change c;
 	struct dcm_record r;
 	struct dcm_ref ref;
-	int rc = DCM_OK;
 
 	(void)state;
 	dcm_record_init(&r);
@@ -175,14 +175,14 @@ static void test_daemon_gone_and_back(void **state)
 	assert_int_equal(dcm_find(d, "beta", "web", &ref), DCM_OK);
 	region_close(&world.shard[0], true);
 	region_close(&world.shard[1], true);
+	assert_int_equal(dcm_changes_next(d, &c, 0), DCM_ETIMEDOUT);
+	assert_int_equal(dcm_wait(d, "alpha", 0), DCM_ETIMEDOUT);
 	region_close(&world.dir, true);
-	/* told at once where the memory says so, else by its silence */
-	for (int i = 0; i < 100 && rc == DCM_OK; i++) {
-		rc = dcm_query(d, &all, &refs);
-		if (rc == DCM_OK)
-			usleep(100000);
-	}
-	assert_int_equal(rc, DCM_ENOTRUNNING);
+	/* at once, from the memory itself, without a look at how old its beat is */
+	assert_int_equal(dcm_changes_next(d, &c, -1), DCM_ENOTRUNNING);
+	assert_int_equal(dcm_wait(d, "alpha", -1), DCM_ENOTRUNNING);
+	assert_int_equal(dcm_wait(d, NULL, -1), DCM_ENOTRUNNING);
+	assert_int_equal(dcm_query(d, &all, &refs), DCM_ENOTRUNNING);
 	assert_non_null(strstr(dcm_error(d), "not running"));
 	world.dir = world_region(&world, NULL);
 	world_host(&world, 0, "beta");
