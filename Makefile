@@ -23,7 +23,7 @@ LDFLAGS  += $(SAN) -Wl,-z,relro,-z,now -Wl,--as-needed
 
 # Daemon's side of shm/: writing, snapshots, control messages, log.  All else is libdcm.
 WRITER_SRC    := $(wildcard shm/region_write*.c shm/record_write*.c shm/snapshot.c shm/control.c \
-                            shm/log.c)
+                            shm/condition.c shm/log.c)
 LIB_SRC       := $(filter-out $(WRITER_SRC),$(wildcard shm/*.c))
 BROKER_SRC    := $(wildcard broker/*.c)
 COLLECTOR_SRC := $(filter-out collector/dcmd.c,$(wildcard collector/*.c))

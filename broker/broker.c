@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../shm/condition.h"
 #include "../shm/control.h"
 #include "../shm/log.h"
 #include "cleanup.h"
@@ -38,6 +39,8 @@ struct broker {
 	struct requests *requests;
 	struct serve *serve;
 	struct cleanup cleanup;
+	struct conditions conditions; /* the broker's own */
+	bool conditions_untold;
 	uint64_t stepped_us, began_us;
 	bool indexed; /* all that was there at the start: said once */
 	char why[256]; /* the instance cannot be opened: said once */
@@ -113,6 +116,26 @@ static void tell(struct broker *b, enum control_kind kind)
 	control_send(b->env->control, &m);
 }
 
+static void on_condition(void *arg)
+{
+	struct broker *b = arg;
+
+	b->conditions_untold = true;
+}
+
+/* The supervisor publishes them: a broker writes no region. */
+static void tell_conditions(struct broker *b)
+{
+	struct control_msg m = {.kind = CONTROL_CONDITION};
+
+	b->conditions_untold = false;
+	for (m.lines = 0; m.lines < COND_COUNT; m.lines++) {
+		memcpy(m.error, b->conditions.of[m.lines].text, sizeof(m.error));
+		if (control_send(b->env->control, &m) < 0)
+			b->conditions_untold = true; /* at the next beat */
+	}
+}
+
 static void on_control(evutil_socket_t fd, short what, void *arg)
 {
 	struct broker *b = arg;
@@ -134,6 +157,8 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	tell(b, CONTROL_BEAT);
+	if (b->conditions_untold)
+		tell_conditions(b);
 	if (!b->follow)
 		return;
 	if (!evtimer_pending(b->step, NULL))
@@ -230,6 +255,7 @@ int broker_run(const struct child_env *env)
 	struct broker b = {.env = env, .base = event_base_new(), .began_us = serve_now_us()};
 	int rc = 0;
 
+	conditions_init(&b.conditions, NULL, on_condition, &b);
 	signal(SIGPIPE, SIG_IGN);
 	/* A terminal's signals are for the supervisor, who tells us. */
 	signal(SIGINT, SIG_IGN);

@@ -28,6 +28,7 @@
 #include <sys/queue.h>
 
 #include "../shm/child.h"
+#include "../shm/condition.h"
 #include "../shm/control.h"
 #include "../shm/log.h"
 #include "../shm/record.h"
@@ -169,7 +170,7 @@ struct sampler {
 	struct container_queue seconds; /* of one sample, in order of their time */
 	unsigned n_active, limit;
 	bool burst, failing;
-	bool overdue, stretched; /* a burst took longer than the interval; the last did */
+	bool overdue; /* the burst takes longer than the interval */
 	double began_at;
 	unsigned asked, failed; /* since it was last idle */
 	unsigned late;		/* that failed before that */
@@ -214,7 +215,6 @@ struct snapshot_keeper {
 	bool dirty;	 /* the snapshot is behind */
 	bool hold;	 /* what is held is not whole: nothing is written */
 	uint32_t held_at; /* the last list before that */
-	bool failed;	 /* the last write */
 	bool aside;	 /* a bad one is still in the place of the next */
 	bool remove;	 /* what the writer writes */
 };
@@ -238,13 +238,13 @@ struct collector {
 	unsigned n_asks;
 	struct compose_cache *compose;
 	struct snapshot_keeper snapshot;
+	struct conditions conditions; /* set and cleared by whoever finds out */
 	/* publishing */
 	struct event *flush;
 	double flushed_at;
 	double listed; /* Unix s of the last complete list; NaN */
 	bool row_dirty;
-	bool full;	  /* the region refused a write for want of space */
-	unsigned refused; /* such writes in this cycle */
+	unsigned refused; /* writes in this cycle that the region had no space for */
 	struct usage {
 		double cpu_percent;
 		int64_t memory, measured;
@@ -379,6 +379,7 @@ void publish_stats(struct collector *c, struct container *ct, const struct dcm_r
 void publish_stack(struct collector *c, struct container *ct, struct dcm_strs stack);
 int publish_logs(struct collector *c, const uint8_t id[32], struct dcm_strs lines);
 void publish_removed(struct collector *c, const uint8_t id[32]);
+void publish_full(struct collector *c); /* the region refused a write for want of space */
 void publish_recount(struct collector *c);	       /* the sums, from what is published */
 void publish_flush(struct collector *c, bool at_once); /* else within 20 ms */
 int publish_init(struct collector *c);

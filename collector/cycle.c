@@ -61,8 +61,8 @@ static void end(struct collector *c, const char *error)
 	char partial[128];
 
 	cy->active = false;
-	if (!error)
-		c->full = c->refused > 0;
+	if (!error && !c->refused)
+		condition_clear(&c->conditions, COND_SHARD_FULL);
 	c->refused = 0;
 	if (!error)
 		snapshot_whole(c);

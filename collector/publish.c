@@ -20,20 +20,23 @@ static const double batch = 0.02; /* s */
 
 /* ---- refusals ---------------------------------------------------------------------- */
 
+void publish_full(struct collector *c)
+{
+	c->refused++; /* it is full until a whole cycle went without */
+	condition_set(&c->conditions, COND_SHARD_FULL,
+		      "raise cache.shard_limit, or make room in /dev/shm", "%s",
+		      region_error(c->region));
+}
+
 static int put_result(struct collector *c, int rc)
 {
-	bool full = rc == -ENOSPC;
-
-	if (rc) {
-		c->errors++;
-		if (!full || !c->full)
-			log_event(LOG_LEVEL_WARN, full ? "shard_full" : "shard_failed", c->host->id,
-				  LF_STR("error", region_error(c->region)));
-	}
-	c->refused += full;
-	if (full && !c->full) {
-		c->full = true; /* until a whole cycle went without */
+	c->errors += rc != 0;
+	if (rc == -ENOSPC) {
+		publish_full(c);
 		session_update(c);
+	} else if (rc) {
+		log_event(LOG_LEVEL_WARN, "shard_failed", c->host->id,
+			  LF_STR("error", region_error(c->region)));
 	}
 	return rc;
 }
@@ -318,7 +321,7 @@ static struct dcm_str text(const char *s)
 	return s && s[0] ? (struct dcm_str){s, (uint32_t)strlen(s)} : (struct dcm_str){NULL, 0};
 }
 
-static void fill_row(struct collector *c, struct dcm_host *h)
+static void fill_row(struct collector *c, struct dcm_host *h, struct condition_list *list)
 {
 	struct session *se = &c->session;
 	/* Nothing was measured: 0 where nothing runs, and where that is known. */
@@ -345,6 +348,9 @@ static void fill_row(struct collector *c, struct dcm_host *h)
 		.errors = c->errors,
 		.pid = getpid(),
 	};
+	conditions_list(&c->conditions, list);
+	h->conditions = (struct dcm_strs){list->names, list->n, true};
+	h->warnings = (struct dcm_strs){list->warnings, list->n, true};
 }
 
 static void recall_text(char *to, size_t len, struct dcm_str s)
@@ -362,7 +368,7 @@ void publish_recall(struct collector *c)
 	region_get_self(c->region, &self);
 	if (!self.tier[DCM_STATUS].data ||
 	    !record_decode_host(self.tier[DCM_STATUS].data, self.tier[DCM_STATUS].len, DCM_STATUS,
-				&h))
+				&h, RECORD_NO_ROOM))
 		return;
 	recall_text(se->about.version, sizeof(se->about.version), h.engine_version);
 	recall_text(se->about.os, sizeof(se->about.os), h.os);
@@ -376,9 +382,10 @@ void publish_recall(struct collector *c)
 static void put_row(struct collector *c)
 {
 	struct region_tier tiers[2];
+	struct condition_list list = {0};
 	struct dcm_host h;
 
-	fill_row(c, &h);
+	fill_row(c, &h, &list);
 	if (record_encode_host(&h, DCM_STATUS, &c->buf[DCM_STATUS]) ||
 	    record_encode_host(&h, DCM_STATS, &c->buf[DCM_STATS]))
 		return;
@@ -422,8 +429,19 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	flush_now(arg);
 }
 
+/* From within whatever found it out, so not at once. */
+static void on_condition(void *arg)
+{
+	struct collector *c = arg;
+
+	c->row_dirty = true;
+	if (!evtimer_pending(c->flush, NULL))
+		timer_set(c->flush, batch);
+}
+
 int publish_init(struct collector *c)
 {
+	conditions_init(&c->conditions, c->host->id, on_condition, c);
 	c->listed = NAN;
 	c->row_dirty = true;
 	c->flush = evtimer_new(c->base, on_flush, c);

@@ -52,13 +52,13 @@ static void stretch(struct collector *c, double took)
 {
 	struct sampler *s = &c->sampler;
 
-	if (!s->stretched) {
+	if (!condition_on(&c->conditions, COND_STATS_STRETCHED))
 		c->errors++;
-		log_event(LOG_LEVEL_WARN, "stats_stretched", c->host->id,
-			  LF_STR("error", "the engine is too slow for stats_update: raise it"),
-			  LF_NUM("seconds", took));
-	}
-	s->stretched = true;
+	condition_set(&c->conditions, COND_STATS_STRETCHED,
+		      "raise cache.stats_update, or set stats: false for this host",
+		      "the engine took %.0f s to tell the stats of %u containers, more than the "
+		      "%.0f s of stats_update, so they come less often",
+		      took, s->asked, c->cache->stats_update);
 	timer_set(s->timer, took / 4); /* the engine has others to serve, too */
 }
 
@@ -82,7 +82,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 		if (s->overdue)
 			stretch(c, took);
 		else
-			s->stretched = false;
+			condition_clear(&c->conditions, COND_STATS_STRETCHED);
 	}
 	s->asked = s->failed = 0;
 	session_update(c);

@@ -94,7 +94,7 @@ void session_update(struct collector *c)
 		set_state(c, DCM_DEGRADED, se->list_error);
 	else if (c->watch.short_lives >= 2)
 		set_state(c, DCM_DEGRADED, c->watch.error);
-	else if (c->full)
+	else if (condition_on(&c->conditions, COND_SHARD_FULL))
 		set_state(c, DCM_DEGRADED,
 			  "memory is full: raise cache.shard_limit, or make "
 			  "room in /dev/shm");

@@ -169,8 +169,10 @@ static void load_content(struct collector *c, const uint8_t *content, size_t len
 		rc = put_item(c, &item, now);
 		n += !rc;
 	}
-	if (rc)
-		log_event(LOG_LEVEL_WARN, "shard_full", c->host->id,
+	if (rc == -ENOSPC)
+		publish_full(c);
+	else if (rc)
+		log_event(LOG_LEVEL_WARN, "shard_failed", c->host->id,
 			  LF_STR("error", region_error(c->region)));
 	c->snapshot.seen = time;
 	log_event(LOG_LEVEL_INFO, "snapshot_loaded", c->host->id, LF_INT("containers", n),
@@ -296,17 +298,14 @@ static void written(struct collector *c, int rc, const char *error)
 	struct snapshot_keeper *k = &c->snapshot;
 
 	if (rc) {
-		if (!k->failed)
-			log_event(LOG_LEVEL_WARN, "snapshot_failed", c->host->id,
-				  LF_STR("error", error));
+		condition_set(&c->conditions, COND_SNAPSHOT,
+			      "make room there, and let the user of dcmd write there", "%s",
+			      error);
 		k->dirty = true;
 	} else {
-		if (k->failed)
-			log_event(LOG_LEVEL_INFO, "snapshot_ok", c->host->id,
-				  LF_STR("message", "snapshots are written again"));
+		condition_clear(&c->conditions, COND_SNAPSHOT);
 		k->aside = false;
 	}
-	k->failed = rc != 0;
 }
 
 static int start_writer(struct collector *c, struct snapshot_job *j)

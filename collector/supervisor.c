@@ -248,6 +248,7 @@ static int start(struct supervisor *s)
 	s->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (s->epoll < 0 || s->bell < 0 || watch_signals(s) < 0)
 		return start_failed("descriptors", strerror(errno));
+	directory_conditions_init(s);
 	if (directory_open(s, err, sizeof(err)) < 0)
 		return start_failed("directory", err);
 	child_init(&s->broker, "", s->started);

@@ -294,10 +294,12 @@ static void child_died(struct supervisor *s, struct child *c, int status, double
 	log_event(LOG_LEVEL_ERROR, "child_died", child_name(c), LF_STR("role", role(c)),
 		  LF_NUM("restart_in", c->due - now), LF_INT("restarts", c->restarts),
 		  LF_STR("error", how));
-	if (is_broker(c))
+	if (is_broker(c)) {
+		conditions_relay_none(&s->of_broker);
 		directory_self(s);
-	else
+	} else {
 		directory_host(s, c);
+	}
 }
 
 static struct child *by_pid(struct supervisor *s, pid_t pid)

@@ -42,10 +42,22 @@ int directory_open(struct supervisor *s, char *err, size_t errlen)
 
 static void failed(struct supervisor *s, int rc)
 {
-	if (!s->dir_behind)
-		log_event(LOG_LEVEL_ERROR, "directory_behind", NULL,
-			  LF_STR("error", rc == -ENOMEM ? "no memory left" : region_error(s->dir)));
+	condition_set(&s->conditions, COND_DIRECTORY_BEHIND, "make room in memory and in /dev/shm",
+		      "%s", rc == -ENOMEM ? "no memory left" : region_error(s->dir));
 	s->dir_behind = true;
+}
+
+static void on_condition(void *arg)
+{
+	struct supervisor *s = arg;
+
+	s->self_behind = true;
+}
+
+void directory_conditions_init(struct supervisor *s)
+{
+	conditions_init(&s->conditions, NULL, on_condition, s);
+	conditions_init(&s->of_broker, NULL, on_condition, s);
 }
 
 static void put_row(struct supervisor *s, const struct host_config *h, uint32_t generation,
@@ -112,10 +124,17 @@ void directory_self(struct supervisor *s)
 		.broker_restarts = s->broker.restarts,
 		.started = s->started_unix,
 		.uid = s->instance->uid,
+		.shard_limit = (int64_t)cache->shard_limit,
 	};
+	struct condition_list list = {0};
 	struct record_buf b = {0};
 	int rc;
 
+	s->self_behind = false;
+	conditions_list(&s->conditions, &list);
+	conditions_list(&s->of_broker, &list);
+	i.conditions = (struct dcm_strs){list.names, list.n, true};
+	i.warnings = (struct dcm_strs){list.warnings, list.n, true};
 	snprintf(i.version, sizeof(i.version), "%s", DCM_VERSION);
 	snprintf(i.instance, sizeof(i.instance), "%s", s->instance->name);
 	snprintf(i.runtime_dir, sizeof(i.runtime_dir), "%s", s->instance->runtime_dir);
@@ -189,6 +208,8 @@ void directory_sync(struct supervisor *s)
 		put_row(s, h, c && h->enabled ? c->generation : 0, c ? c->restarts : 0);
 	}
 	directory_self(s);
+	if (!s->dir_behind)
+		condition_clear(&s->conditions, COND_DIRECTORY_BEHIND);
 	directory_publish(s);
 }
 
@@ -209,6 +230,8 @@ void directory_beat(struct supervisor *s)
 {
 	if (s->dir_behind)
 		directory_sync(s);
+	if (s->self_behind)
+		directory_self(s);
 	if (region_beat(s->dir) == 1) {
 		/* Readers find the new one under the directory's own name. */
 		region_unlink_old(s->dir);

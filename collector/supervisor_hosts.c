@@ -63,7 +63,7 @@ static uint32_t shown_generation(struct supervisor *s, const char *host)
 	directory_host_id(host, id);
 	if (!region_get(s->dir, id, &item) || !item.tier[DCM_STATUS].data ||
 	    !record_decode_dirent(item.tier[DCM_STATUS].data, item.tier[DCM_STATUS].len, DCM_STATUS,
-				  &e, NULL, 0))
+				  &e, RECORD_NO_ROOM))
 		return 0;
 	names_shard(name, s->instance->uid, s->instance->name, host, e.generation);
 	snprintf(path, sizeof(path), "/dev/shm%s", name);

@@ -28,6 +28,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "../shm/condition.h"
 #include "../shm/control.h"
 #include "../shm/region_write.h"
 #include "restart.h"
@@ -87,6 +88,8 @@ struct supervisor {
 	struct region *dir;
 	bool dir_behind;     /* a write failed: everything is written again */
 	bool dir_touched;    /* since the last publish */
+	bool self_behind;    /* its own row is to be written, at the next beat */
+	struct conditions conditions, of_broker; /* the latter as it told of them */
 	int epoll, signals, bell;
 	pid_t pid;
 	double started_unix, started;
@@ -136,6 +139,7 @@ void directory_sync(struct supervisor *s);	/* all rows as they should be */
 void directory_host(struct supervisor *s, const struct child *c);
 void directory_forget(struct supervisor *s, struct child *c); /* until it is put again */
 void directory_self(struct supervisor *s);
+void directory_conditions_init(struct supervisor *s);
 void directory_publish(struct supervisor *s);	/* when something was touched */
 void directory_beat(struct supervisor *s);
 

@@ -200,4 +200,6 @@ void message_from(struct supervisor *s, struct child *c, const struct control_ms
 		shard(s, c, m);
 	else if (m->kind == CONTROL_CYCLE && !broker)
 		cycle(s, c, m, now);
+	else if (m->kind == CONTROL_CONDITION && broker && m->lines < COND_COUNT)
+		condition_relay(&s->of_broker, m->lines, *m->error ? m->error : NULL);
 }

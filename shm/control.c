@@ -140,7 +140,7 @@ static bool read_key(struct mp *p, struct dcm_str key, struct control_msg *m)
 	int64_t i;
 
 	if (mp_key_is(key, "kind")) {
-		if (!read_u32(p, CONTROL_SHOWN, &u))
+		if (!read_u32(p, CONTROL_CONDITION, &u))
 			return false;
 		m->kind = u;
 		return true;

@@ -5,7 +5,8 @@
  *
  *   child -> supervisor   beat, ready, shard (a new generation is to be shown in
  *                         the directory), cycle (a list cycle ended), done
- *   broker -> supervisor  ask (passed on to the host's collector)
+ *   broker -> supervisor  ask (passed on to the host's collector), condition (of its
+ *                         own, for the supervisor to publish)
  *   supervisor -> collector   ask, shown (the directory shows your generation)
  *   supervisor -> broker      done (passed on)
  */
@@ -24,6 +25,7 @@ enum control_kind {
 	CONTROL_ASK,   /* token, host, what, container, lines */
 	CONTROL_DONE,  /* token, rc (enum dcm_rc), error */
 	CONTROL_SHOWN, /* generation */
+	CONTROL_CONDITION, /* lines: enum condition, error: its sentence, "": over */
 };
 enum control_what {
 	CONTROL_REFRESH = 1,

@@ -251,6 +251,9 @@ struct dcm_host {
 	double clock_offset;		     /* engine's clock - ours, s; NaN */
 	int64_t events, refreshes, errors, restarts, pid;
 	int64_t memory_held, memory_used;    /* bytes of the shard: file, live */
+	/* What a person should know of now: the names of the conditions in force
+	 * ("shard_full"; the log's events), and a sentence "what: mend" for each. */
+	struct dcm_strs conditions, warnings;
 };
 /* A list that owns its data; zero it before the first use. */
 struct dcm_hosts {
@@ -276,6 +279,10 @@ struct dcm_info {
 	char instance[40];
 	char runtime_dir[256];
 	uint32_t uid;		 /* whose memory it is */
+	int64_t shard_limit;	 /* bytes that one host may use */
+	/* Of the daemon itself, as those of struct dcm_host.  They live until the
+	 * handle's next call. */
+	struct dcm_strs conditions, warnings;
 };
 int dcm_info_read(dcm *d, struct dcm_info *out);
 

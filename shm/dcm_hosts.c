@@ -17,17 +17,18 @@ enum {
 	TRIES = 4,
 	ROW_MAX = 64 << 10, /* bytes of a tier of a row */
 	TAGS_MAX = 256,	    /* of a host that are shown */
+	CONDITIONS_MAX = 64, /* names and sentences, of a host or the daemon */
 };
 
 /* Memory of a list of hosts: pieces that never move, freed together. */
-struct piece {
-	struct piece *next;
+struct dcm_piece {
+	struct dcm_piece *next;
 	_Alignas(8) uint8_t data[];
 };
 
-static void *keep(struct piece **pieces, size_t len)
+static void *keep(struct dcm_piece **pieces, size_t len)
 {
-	struct piece *p = malloc(sizeof(*p) + len);
+	struct dcm_piece *p = malloc(sizeof(*p) + len);
 
 	if (!p)
 		return NULL;
@@ -36,10 +37,10 @@ static void *keep(struct piece **pieces, size_t len)
 	return p->data;
 }
 
-static void drop(struct piece *pieces)
+static void drop(struct dcm_piece *pieces)
 {
 	while (pieces) {
-		struct piece *next = pieces->next;
+		struct dcm_piece *next = pieces->next;
 
 		free(pieces);
 		pieces = next;
@@ -54,7 +55,7 @@ void dcm_hosts_free(struct dcm_hosts *h)
 }
 
 /* A copy of one tier of an entry, kept with the list.  *data NULL: none. */
-static int copy_tier(struct piece **pieces, const struct region_map *m, const struct dcm_entry *e,
+static int copy_tier(struct dcm_piece **pieces, const struct region_map *m, const struct dcm_entry *e,
 		     uint32_t entry, uint32_t generation, enum dcm_tier tier, uint8_t **data,
 		     uint32_t *len)
 {
@@ -79,7 +80,7 @@ static int copy_tier(struct piece **pieces, const struct region_map *m, const st
 
 /* Texts of a row point into its bytes, without a NUL; people print them, so
  * give them one. */
-static bool terminate(struct piece **pieces, struct dcm_str *s)
+static bool terminate(struct dcm_piece **pieces, struct dcm_str *s)
 {
 	char *copy;
 
@@ -94,6 +95,23 @@ static bool terminate(struct piece **pieces, struct dcm_str *s)
 	return true;
 }
 
+static bool terminate_list(struct dcm_piece **pieces, const struct dcm_strs *list,
+			   struct dcm_str *v)
+{
+	for (uint32_t i = 0; list->known && i < list->n; i++)
+		if (!terminate(pieces, &v[i]))
+			return false;
+	return true;
+}
+
+/* The lists of a row that was decoded into `v`. */
+static bool terminate_conditions(struct dcm_piece **pieces, const struct dcm_strs *names,
+				 const struct dcm_strs *warnings, struct dcm_str *v)
+{
+	return terminate_list(pieces, names, v) &&
+	       terminate_list(pieces, warnings, v + (names->known ? names->n : 0));
+}
+
 static struct dcm_str str_of(const char *s)
 {
 	return (struct dcm_str){s, (uint32_t)strlen(s)};
@@ -101,7 +119,7 @@ static struct dcm_str str_of(const char *s)
 
 /* ---- the directory's part of a row -------------------------------------- */
 
-static int read_dirent(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_host *out)
+static int read_dirent(dcm *d, uint32_t slot, struct dcm_piece **pieces, struct dcm_host *out)
 {
 	const struct dcm_entry *e;
 	uint32_t generation = dcm_live_entry(&d->dir, slot, &e), len;
@@ -118,10 +136,9 @@ static int read_dirent(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_
 	tags = keep(pieces, TAGS_MAX * sizeof(*tags));
 	if (!tags)
 		return DCM_ENOMEM;
-	record_decode_dirent(data, len, DCM_CONFIG, &row, tags, TAGS_MAX);
-	for (uint32_t i = 0; row.tags.known && i < row.tags.n; i++)
-		if (!terminate(pieces, &tags[i]))
-			return DCM_ENOMEM;
+	record_decode_dirent(data, len, DCM_CONFIG, &row, (struct record_room){tags, TAGS_MAX});
+	if (!terminate_list(pieces, &row.tags, tags))
+		return DCM_ENOMEM;
 	out->description = row.description;
 	out->tags = row.tags;
 	return terminate(pieces, &out->description) ? DCM_OK : DCM_ENOMEM;
@@ -129,18 +146,21 @@ static int read_dirent(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_
 
 /* ---- the shard's part --------------------------------------------------- */
 
-static int read_self(const struct region_map *m, struct piece **pieces, struct dcm_host *out)
+static int read_self(const struct region_map *m, struct dcm_piece **pieces, struct dcm_host *out)
 {
 	static const enum dcm_tier tiers[] = {DCM_STATUS, DCM_STATS};
 	const struct dcm_entry *e = region_entry(m, DCM_SELF);
 	struct dcm_str *texts[] = {&out->error,	      &out->engine_version,
 				   &out->api_version, &out->transport,
 				   &out->os,	      &out->kernel};
+	struct dcm_str *list = keep(pieces, CONDITIONS_MAX * sizeof(*list));
 	uint32_t generation, len;
 	double verified;
 
 	if (!e)
 		return DCM_ELAYOUT;
+	if (!list)
+		return DCM_ENOMEM;
 	generation = atomic_load_explicit(&e->generation, memory_order_acquire);
 	for (unsigned i = 0; i < 2; i++) {
 		uint8_t *data;
@@ -149,11 +169,14 @@ static int read_self(const struct region_map *m, struct piece **pieces, struct d
 		if (rc != DCM_OK)
 			return rc;
 		if (data)
-			record_decode_host(data, len, tiers[i], out);
+			record_decode_host(data, len, tiers[i], out,
+					   (struct record_room){list, CONDITIONS_MAX});
 	}
 	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (!terminate(pieces, texts[i]))
 			return DCM_ENOMEM;
+	if (!terminate_conditions(pieces, &out->conditions, &out->warnings, list))
+		return DCM_ENOMEM;
 	verified = region_verified(m, e, DCM_STATUS);
 	if (verified > 0)
 		out->age = fmax(0, dcm_now() - verified);
@@ -177,7 +200,7 @@ static void row_null(struct dcm_host *h)
 	};
 }
 
-static int read_row(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_host *out)
+static int read_row(dcm *d, uint32_t slot, struct dcm_piece **pieces, struct dcm_host *out)
 {
 	struct dcm_slot *s;
 	int rc = dcm_slot_row(d, slot, &s);
@@ -210,7 +233,7 @@ static int read_row(dcm *d, uint32_t slot, struct piece **pieces, struct dcm_hos
 
 int dcm_hosts_read(dcm *d, struct dcm_hosts *out)
 {
-	struct piece *pieces = NULL;
+	struct dcm_piece *pieces = NULL;
 	int rc = dcm_slots_sorted(d);
 
 	dcm_hosts_free(out);
@@ -241,6 +264,28 @@ int dcm_hosts_read(dcm *d, struct dcm_hosts *out)
 
 /* ---- the daemon --------------------------------------------------------- */
 
+void dcm_info_release(dcm *d)
+{
+	drop(d->info_pieces);
+	d->info_pieces = NULL;
+}
+
+/* Its lists are copied, for they point into the memory. */
+static int info_decode(const struct region_blob *b, struct dcm_info *info,
+		       struct dcm_piece **pieces)
+{
+	struct dcm_str *list = keep(pieces, CONDITIONS_MAX * sizeof(*list));
+
+	if (!list)
+		return DCM_ENOMEM;
+	if (!record_decode_info(b->data, b->len, info,
+				(struct record_room){list, CONDITIONS_MAX}))
+		return DCM_EBUSY;
+	if (!terminate_conditions(pieces, &info->conditions, &info->warnings, list))
+		return DCM_ENOMEM;
+	return region_blob_ok(b) ? DCM_OK : DCM_EBUSY;
+}
+
 int dcm_info_load(dcm *d)
 {
 	static const struct dcm_info defaults = {
@@ -251,6 +296,7 @@ int dcm_info_load(dcm *d)
 		.memory_cleanup_interval = 300,
 		.disk_cleanup_interval = 3600,
 		.log_tail_lines = 100,
+		.shard_limit = DCM_UNKNOWN,
 	};
 	const struct dcm_entry *e = region_entry(&d->dir, DCM_SELF);
 	struct region_blob b;
@@ -264,20 +310,28 @@ int dcm_info_load(dcm *d)
 		return DCM_OK;
 	generation = atomic_load_explicit(&e->generation, memory_order_acquire);
 	for (int i = 0; i < TRIES; i++) {
+		struct dcm_piece *pieces = NULL;
 		struct dcm_info info = defaults;
 		int rc = region_blob_load(&d->dir, &e->ref[DCM_STATUS], DCM_SELF, generation,
 					  DCM_STATUS, &b);
 
 		if (rc == DCM_ENOTFOUND) { /* the daemon is just starting */
+			dcm_info_release(d);
 			d->info = defaults;
 			return DCM_OK;
 		}
-		if (rc != DCM_OK || !record_decode_info(b.data, b.len, &info) ||
-		    !region_blob_ok(&b))
-			continue;
-		d->info = info;
-		d->info_ref = b.ref;
-		return DCM_OK;
+		if (rc == DCM_OK)
+			rc = info_decode(&b, &info, &pieces);
+		if (rc == DCM_OK) {
+			dcm_info_release(d);
+			d->info = info;
+			d->info_ref = b.ref;
+			d->info_pieces = pieces;
+			return DCM_OK;
+		}
+		drop(pieces);
+		if (rc == DCM_ENOMEM)
+			return rc;
 	}
 	return DCM_EBUSY;
 }

@@ -75,6 +75,7 @@ struct dcm {
 
 	struct dcm_info info;
 	uint64_t info_ref;		      /* the blob that `info` was decoded from */
+	struct dcm_piece *info_pieces;	      /* memory of its lists */
 
 	struct dcm_broker *broker;
 	struct dcm_follow *follow;
@@ -162,6 +163,7 @@ void dcm_uptime_text(double seconds, char out[24]);
 
 /* dcm_hosts.c: d->info, as the daemon says it now. */
 int dcm_info_load(dcm *d);
+void dcm_info_release(dcm *d);
 
 /* dcm_broker.c: sends `q` and waits for its reply.  `reply` points into the
  * connection's buffer until the next call.  DCM_OK (whatever reply->rc says),

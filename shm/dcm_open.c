@@ -212,6 +212,7 @@ void dcm_close(dcm **dp)
 		return;
 	dcm_follow_release(d);
 	dcm_broker_release(d);
+	dcm_info_release(d);
 	dcm_slots_release(d);
 	region_map_close(&d->dir);
 	free(d->order);

@@ -100,7 +100,7 @@ static double read_clock_offset(struct dcm_slot *s, const struct dcm_entry *e)
 	uint32_t generation = atomic_load_explicit(&e->generation, memory_order_acquire);
 
 	if (region_blob_load(&s->map, &e->ref[DCM_STATUS], DCM_SELF, generation, DCM_STATUS, &b) ||
-	    !record_decode_host(b.data, b.len, DCM_STATUS, &h) || !region_blob_ok(&b))
+	    !record_decode_host(b.data, b.len, DCM_STATUS, &h, RECORD_NO_ROOM) || !region_blob_ok(&b))
 		return 0;
 	s->clock_offset = isfinite(h.clock_offset) ? h.clock_offset : 0;
 	s->clock_ref = b.ref;

@@ -139,7 +139,8 @@ static int row_read(dcm *d, uint32_t host, const struct dcm_entry *e, uint32_t g
 					      tiers[i], &b);
 			if (rc != DCM_OK)
 				break;
-			record_decode_dirent(b.data, b.len, tiers[i], row, NULL, 0);
+			record_decode_dirent(b.data, b.len, tiers[i], row,
+					     RECORD_NO_ROOM);
 			rc = region_blob_ok(&b) ? DCM_OK : DCM_EBUSY;
 		} while (rc == DCM_EBUSY && ++tries < TRIES);
 		if (rc != DCM_OK && rc != DCM_ENOTFOUND)

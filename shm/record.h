@@ -30,7 +30,7 @@ int record_encode(const struct dcm_record *r, enum dcm_tier tier, struct record_
 
 /* The row of a host, as the self entry of its shard holds it: STATUS tier
  * {state error engine_version api_version transport cpus memory_total os kernel
- *  clock_offset}, whose `verified` is the time of the last complete list;
+ *  clock_offset conditions warnings}, whose `verified` is the time of the last complete list;
  * STATS tier {containers running cpu_percent memory_usage events refreshes
  * errors pid}.  DCM_STATUS or DCM_STATS of `h`. */
 int record_encode_host(const struct dcm_host *h, enum dcm_tier tier, struct record_buf *b);
@@ -50,10 +50,17 @@ int record_encode_info(const struct dcm_info *i, struct record_buf *b);
 /* Readers of the same, pure: bytes in, struct out; false where malformed.  They
  * set the members that the bytes name and leave the others; strings point into
  * the bytes. */
-bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out);
+#define RECORD_NO_ROOM ((struct record_room){0})
+struct record_room { /* for the members of lists, taken in turn; more are left out */
+	struct dcm_str *v;
+	size_t n;
+};
+bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out,
+			struct record_room room);
 bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier,
-			  struct record_dirent *out, struct dcm_str *tags_room, size_t tags_max);
-bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out);
+			  struct record_dirent *out, struct record_room room);
+bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out,
+			struct record_room room);
 /* A whole tier of a container into r's members; strings point into data (which
  * must be writable, data[len] too, when `terminate`: NULs are put behind
  * strings), lists into the arena at *arena (8-byte aligned, *room bytes; moved

@@ -21,6 +21,7 @@ static const struct row_field host_status[] = {
 	FIELD(STR, dcm_host, transport),      FIELD(INT, dcm_host, cpus),
 	FIELD(INT, dcm_host, memory_total),   FIELD(STR, dcm_host, os),
 	FIELD(STR, dcm_host, kernel),	      FIELD(FLOAT, dcm_host, clock_offset),
+	FIELD(STRS, dcm_host, conditions),    FIELD(STRS, dcm_host, warnings),
 };
 static const struct row_field host_stats[] = {
 	FIELD(INT, dcm_host, containers),    FIELD(INT, dcm_host, running),
@@ -63,6 +64,9 @@ static const struct row_field info_fields[] = {
 	FIELD(TEXT, dcm_info, instance),
 	FIELD(TEXT, dcm_info, runtime_dir),
 	FIELD(U32, dcm_info, uid),
+	FIELD(INT, dcm_info, shard_limit),
+	FIELD(STRS, dcm_info, conditions),
+	FIELD(STRS, dcm_info, warnings),
 };
 const struct row record_info_row = ROW(info_fields);
 
@@ -70,8 +74,7 @@ const struct row record_info_row = ROW(info_fields);
 
 struct rows_reader {
 	struct mp m;
-	struct dcm_str *list_room; /* for ROW_STRS */
-	size_t list_max;
+	struct record_room room; /* for ROW_STRS */
 };
 
 static void read_strs(struct rows_reader *r, struct dcm_strs *out)
@@ -85,10 +88,12 @@ static void read_strs(struct rows_reader *r, struct dcm_strs *out)
 		struct dcm_str s = {0};
 
 		mp_str(&r->m, &s);
-		if (kept < r->list_max)
-			r->list_room[kept++] = s;
+		if (kept < r->room.n)
+			r->room.v[kept++] = s;
 	}
-	*out = (struct dcm_strs){r->list_room, kept, true};
+	*out = (struct dcm_strs){r->room.v, kept, true};
+	r->room.v += kept;
+	r->room.n -= kept;
 }
 
 static void read_ttl(struct mp *m, double *ttl)
@@ -190,25 +195,26 @@ static bool read_row(struct rows_reader *r, const struct row *row, void *out)
 	return !r->m.bad;
 }
 
-bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out)
+bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_host *out,
+			struct record_room room)
 {
-	struct rows_reader r = {.m = mp_of(data, len)};
+	struct rows_reader r = {.m = mp_of(data, len), .room = room};
 
 	return (unsigned)tier < DCM_TIERS && read_row(&r, &record_host_row[tier], out);
 }
 
 bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier,
-			  struct record_dirent *out, struct dcm_str *tags_room, size_t tags_max)
+			  struct record_dirent *out, struct record_room room)
 {
-	struct rows_reader r = {.m = mp_of(data, len), .list_room = tags_room,
-				.list_max = tags_max};
+	struct rows_reader r = {.m = mp_of(data, len), .room = room};
 
 	return (unsigned)tier < DCM_TIERS && read_row(&r, &record_dirent_row[tier], out);
 }
 
-bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out)
+bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out,
+			struct record_room room)
 {
-	struct rows_reader r = {.m = mp_of(data, len)};
+	struct rows_reader r = {.m = mp_of(data, len), .room = room};
 
 	return read_row(&r, &record_info_row, out);
 }

@@ -356,12 +356,12 @@ static enum dcm_host_state state_now(void)
 
 	if (!e || region_blob_copy(&map, &e->ref[DCM_STATUS], DCM_SELF, e->generation, DCM_STATUS, a,
 				   sizeof(a), &len, &w) ||
-	    !record_decode_host(a, len, DCM_STATUS, &row))
+	    !record_decode_host(a, len, DCM_STATUS, &row, RECORD_NO_ROOM))
 		return DCM_DISABLED;
 	snprintf(row_error, sizeof(row_error), "%.*s", (int)row.error.len, row.error.s ? row.error.s : "");
 	if (!region_blob_copy(&map, &e->ref[DCM_STATS], DCM_SELF, e->generation, DCM_STATS, b,
 			      sizeof(b), &len, &w))
-		record_decode_host(b, len, DCM_STATS, &row);
+		record_decode_host(b, len, DCM_STATS, &row, RECORD_NO_ROOM);
 	return row.state;
 }
 

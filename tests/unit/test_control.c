@@ -54,7 +54,7 @@ static void test_there_and_back(void **state)
 	struct control_msg m = full(), out;
 
 	(void)state;
-	for (int kind = CONTROL_BEAT; kind <= CONTROL_SHOWN; kind++) {
+	for (int kind = CONTROL_BEAT; kind <= CONTROL_CONDITION; kind++) {
 		size_t len;
 
 		m.kind = kind;
@@ -87,7 +87,7 @@ static void test_damage(void **state)
 	for (size_t bit = 0; bit < len * 8; bit++) {
 		buf[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		if (control_decode(buf, len, &out)) {
-			assert_in_range(out.kind, CONTROL_BEAT, CONTROL_SHOWN);
+			assert_in_range(out.kind, CONTROL_BEAT, CONTROL_CONDITION);
 			assert_in_range(strlen(out.host), 0, sizeof(out.host) - 1);
 		}
 		buf[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -105,7 +105,7 @@ static void test_what_is_refused(void **state)
 		{"\x82\xa4kind\x01\xa3new\x93\x01\x02\x03", 15, true}, /* unknown key */
 		{"\x81\xa4kind\x01\x00", 8, false},		  /* more behind it */
 		{"\x81\xa4kind\x00", 7, false},
-		{"\x81\xa4kind\x08", 7, false},
+		{"\x81\xa4kind\x09", 7, false},
 		{"\x81\xa4kind\xff", 7, false},
 		{"\x81\xa4kind\xa1x", 8, false},
 		{"\x80", 1, false},

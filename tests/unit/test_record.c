@@ -336,7 +336,10 @@ static void test_host_row(void **state)
 			      .transport = {"unix", 4}, .cpus = 2, .memory_total = 1 << 30,
 			      .os = {"Debian", 6}, .clock_offset = -0.5, .containers = 12,
 			      .running = 7, .cpu_percent = 12.5, .memory_usage = DCM_UNKNOWN,
-			      .events = 3, .refreshes = 4, .errors = 5, .pid = 6};
+			      .events = 3, .refreshes = 4, .errors = 5, .pid = 6,
+			      .conditions = LIST({"a", 1}, {"b", 1}),
+			      .warnings = LIST({"first", 5}, {"second", 6})};
+	struct dcm_str list[3];
 	struct dcm_host out = {.state = DCM_STARTING, .memory_usage = 1, .kernel = {"x", 1}};
 	struct record_buf a = {0}, b = {0};
 
@@ -344,8 +347,10 @@ static void test_host_row(void **state)
 	assert_int_equal(record_encode_host(&in, DCM_STATUS, &a), 0);
 	assert_int_equal(record_encode_host(&in, DCM_STATS, &b), 0);
 	assert_int_equal(record_encode_host(&in, DCM_LOGS, &b), -EINVAL);
-	assert_true(record_decode_host((uint8_t *)a.data, a.len, DCM_STATUS, &out));
-	assert_true(record_decode_host((uint8_t *)b.data, b.len, DCM_STATS, &out));
+	assert_true(record_decode_host((uint8_t *)a.data, a.len, DCM_STATUS, &out,
+				       (struct record_room){list, 3}));
+	assert_true(record_decode_host((uint8_t *)b.data, b.len, DCM_STATS, &out,
+				       RECORD_NO_ROOM));
 	assert_int_equal(out.state, DCM_DEGRADED);
 	same_str(out.error, in.error);
 	same_str(out.transport, in.transport);
@@ -355,8 +360,13 @@ static void test_host_row(void **state)
 	assert_true(out.cpu_percent == 12.5);
 	assert_true(out.memory_usage == DCM_UNKNOWN);
 	assert_int_equal(out.pid, 6);
+	assert_int_equal(out.conditions.n, 2);
+	same_str(out.conditions.v[1], in.conditions.v[1]);
+	assert_int_equal(out.warnings.n, 1); /* no room for the second */
+	same_str(out.warnings.v[0], in.warnings.v[0]);
 	for (size_t n = 0; n < a.len; n++)
-		assert_false(record_decode_host((uint8_t *)a.data, n, DCM_STATUS, &out));
+		assert_false(record_decode_host((uint8_t *)a.data, n, DCM_STATUS, &out,
+						RECORD_NO_ROOM));
 	record_buf_free(&a);
 	record_buf_free(&b);
 }
@@ -375,18 +385,27 @@ static void test_directory_rows(void **state)
 
 	(void)state;
 	assert_int_equal(record_encode_dirent(&in, DCM_CONFIG, &b), 0);
-	assert_true(record_decode_dirent((uint8_t *)b.data, b.len, DCM_CONFIG, &out, room, 1));
+	assert_true(record_decode_dirent((uint8_t *)b.data, b.len, DCM_CONFIG, &out,
+					 (struct record_room){room, 1}));
 	same_str(out.description, in.description);
 	assert_int_equal(out.tags.n, 1); /* no room for the second */
 	same_str(out.tags.v[0], in.tags.v[0]);
 	assert_true(out.enabled);
 	assert_int_equal(record_encode_dirent(&in, DCM_STATUS, &b), 0);
-	assert_true(record_decode_dirent((uint8_t *)b.data, b.len, DCM_STATUS, &out, NULL, 0));
+	assert_true(record_decode_dirent((uint8_t *)b.data, b.len, DCM_STATUS, &out,
+					 RECORD_NO_ROOM));
 	assert_true(out.generation == 0xfffffffe);
 	assert_int_equal(out.restarts, 3);
 	assert_int_equal(record_encode_info(&info, &b), 0);
-	assert_true(record_decode_info((uint8_t *)b.data, b.len, &read));
+	assert_true(record_decode_info((uint8_t *)b.data, b.len, &read, RECORD_NO_ROOM));
 	assert_memory_equal(&read, &info, sizeof(info));
+	info.conditions = (struct dcm_strs)LIST({"x", 1});
+	assert_int_equal(record_encode_info(&info, &b), 0);
+	assert_true(record_decode_info((uint8_t *)b.data, b.len, &read,
+				       (struct record_room){room, 1}));
+	assert_true(read.conditions.known && read.conditions.n == 1);
+	same_str(read.conditions.v[0], info.conditions.v[0]);
+	assert_false(read.warnings.known);
 	record_buf_free(&b);
 }
 
