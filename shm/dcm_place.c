@@ -31,8 +31,11 @@ int dcm_entry_name(const struct region_map *m, const struct dcm_entry *e, uint32
 
 	if (rc == DCM_ENOTFOUND)
 		rc = DCM_ESTALE;
-	if (rc == DCM_OK)
-		buf[*len] = '\0';
+	else if (rc == DCM_ENOMEM) /* longer than any name is: damaged */
+		rc = DCM_EBUSY;
+	if (rc != DCM_OK)
+		*len = 0;
+	buf[*len] = '\0';
 	return rc == DCM_OK && !region_entry_ok(e, generation) ? DCM_ESTALE : rc;
 }
 

@@ -150,7 +150,7 @@ static uint64_t name_start(const char *name, uint32_t len)
 /* Copies the name behind the others; its offset. */
 static int keep_name(struct names_room *r, const char *name, uint32_t len, size_t *at)
 {
-	if (r->room - r->len < len) {
+	if (!r->text || r->room - r->len < len) {
 		size_t room = 2 * r->room + len + 4096;
 		char *grown = realloc(r->text, room);
 

@@ -343,7 +343,8 @@ static int order_fill(dcm *d)
 	}
 	if (d->epoch != epoch) /* another directory: these slots are void */
 		return DCM_EBUSY;
-	qsort_r(d->order, d->n_order, sizeof(*d->order), by_host, d);
+	if (d->n_order)
+		qsort_r(d->order, d->n_order, sizeof(*d->order), by_host, d);
 	return DCM_OK;
 }
 

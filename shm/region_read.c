@@ -39,7 +39,10 @@ enum {
 
 uint32_t region_entries(const struct region_map *m)
 {
-	return load_acq(&m->h->entries);
+	uint32_t said = load_acq(&m->h->entries);
+	uint64_t most = region_limit(m) / DCM_ENTRY_SIZE;
+
+	return said < most ? said : (uint32_t)most; /* a damaged count must not be counted to */
 }
 
 const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index)

@@ -8,8 +8,8 @@
  *  - a reference must lead, aligned and within bounds, to a blob that names this
  *    entry, its generation and tier, with the reference's sequence, none above
  *    the header's, and the right checksum, and overlaps nothing; else it is 0;
- *  - an entry that is in no use leads nowhere; one whose id another has, too, is
- *    taken out of use;
+ *  - an entry that is in no use, or was never, leads nowhere; one whose id another
+ *    has, too, is taken out of use;
  *  - a table must lead to each entry in use and to nothing else, else it is
  *    built anew.
  * All space that nothing leads to is free.  Readers are served all the while.
@@ -119,6 +119,24 @@ static void clear_refs(struct dcm_entry *e)
 			st_64_release(&e->ref[t], 0);
 		if (ld(&e->verified[t]))
 			st_32(&e->verified[t], 0);
+	}
+}
+
+/* Those never used yet will be taken as they lie. */
+static void check_unused(struct region *r)
+{
+	uint32_t entries = ld(&r->h->entries);
+
+	for (unsigned k = dcm_chunk_of(entries); k < DCM_CHUNKS && ld(&r->h->chunk[k]); k++) {
+		uint64_t first = dcm_chunk_first(k), end = first + dcm_chunk_entries(k);
+
+		for (uint64_t i = first > entries ? first : entries; i < end; i++) {
+			struct dcm_entry *e = entry_of(r, (uint32_t)i);
+
+			if (entry_live(e))
+				st_32(&e->generation, r->h->generation_base);
+			clear_refs(e);
+		}
 	}
 }
 
@@ -279,6 +297,7 @@ static int check_space(struct region *r, bool *id_there, bool *name_there)
 
 	if (rc == 0) {
 		check_entries(r, &l);
+		check_unused(r);
 		rc = drop_overlap(r, &l);
 	}
 	if (rc == 0) {
