@@ -41,6 +41,16 @@ static int64_t memory_usage(struct json_object *memory)
 	return clamp(usage);
 }
 
+/* What podman (whose cpu_stats alone have a "cpu") calls the system's CPU time is
+ * what all control groups used, not all that there was: a container alone on an
+ * idle machine would show as all of its cores.  So the clock counts, of one core. */
+static void settle_podman(struct stats_sample *out)
+{
+	out->cpu_system = out->read > 0 ? (uint64_t)(out->read * 1e9) : 0;
+	out->precpu_system = 0;
+	out->online_cpus = 1;
+}
+
 static void read_cpu(struct json_object *root, struct stats_sample *out)
 {
 	struct json_object *cpu = json_get(root, "cpu_stats"),
@@ -55,6 +65,8 @@ static void read_cpu(struct json_object *root, struct stats_sample *out)
 	if (!n)
 		n = json_len(json_get(json_get(cpu, "cpu_usage"), "percpu_usage"));
 	out->online_cpus = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+	if (json_has(cpu, "cpu"))
+		settle_podman(out);
 }
 
 /* The sum over the networks; the key is absent where the container has none of

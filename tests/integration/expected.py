@@ -84,7 +84,7 @@ def _state(doc):
         "status": state["Status"],
         "started": _moment(state["StartedAt"]),
         "finished": _moment(state["FinishedAt"]),
-        "health_status": (None if state.get("Health", {}).get("Status", "none") == "none"
+        "health_status": (None if state.get("Health", {}).get("Status") in (None, "", "none")
                           else state["Health"]["Status"]),
         "exit_code": state["ExitCode"],
         "oom_killed": state["OOMKilled"],

@@ -104,6 +104,28 @@ static void podman(void **state)
 	assert_true(isnan(r.cpu_percent));
 }
 
+/* Its system_cpu_usage is what all control groups used: the clock is what counts. */
+static void podman_cpu(void **state)
+{
+	static const char format[] =
+	    "{\"read\":\"2024-05-01T12:00:0%d.5Z\",\"cpu_stats\":{\"cpu_usage\":{"
+	    "\"total_usage\":%d00000000},\"system_cpu_usage\":%d00000000,\"online_cpus\":64,"
+	    "\"cpu\":0},\"precpu_stats\":{\"system_cpu_usage\":5}}";
+	struct stats_sample before, now;
+	struct dcm_record r;
+	char json[400];
+
+	(void)state;
+	snprintf(json, sizeof(json), format, 0, 10, 10);
+	before = text_sample(json);
+	snprintf(json, sizeof(json), format, 2, 20, 20);
+	now = text_sample(json);
+	r = record_of(&before, &now);
+	assert_true(fabs(r.cpu_percent - 50) < 1e-3);
+	r = record_of(NULL, &now);
+	assert_true(isnan(r.cpu_percent));
+}
+
 static void not_running(void **state)
 {
 	static const char *const none[] = {"",
@@ -262,6 +284,7 @@ int main(void)
 	    cmocka_unit_test(two_samples_in_one),
 	    cmocka_unit_test(without_a_network),
 	    cmocka_unit_test(podman),
+	    cmocka_unit_test(podman_cpu),
 	    cmocka_unit_test(not_running),
 	    cmocka_unit_test(cpu_percent),
 	    cmocka_unit_test(online_cpus_of_old_engines),
