@@ -23,7 +23,7 @@
 #define DCM_CANARY 0x0102030405060708ull
 enum {
 	DCM_ABI_MAJOR = 1, /* another: refused */
-	DCM_ABI_MINOR = 0, /* newer: only additions; served */
+	DCM_ABI_MINOR = 1, /* newer: only additions; served */
 	DCM_UNIT = 64,
 	DCM_PAGE = 4096,
 	DCM_ENTRY_SIZE = 128,

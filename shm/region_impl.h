@@ -124,6 +124,7 @@ struct region {
 	struct region_table by_id, by_name;
 	uint32_t *unused; /* entries below header.entries that are in no use */
 	uint32_t n_unused, room_unused;
+	struct region_extent spare[DCM_TIER_SLOTS]; /* for entry 0's next blob; units 0: none */
 	uint32_t shadowed; /* entries whose name leads to a newer one */
 	bool changed;	   /* since the last publish */
 
@@ -181,7 +182,9 @@ static inline bool entry_live(const struct dcm_entry *e)
 {
 	return (ld(&e->generation) & 1) == 0;
 }
-uint32_t blob_units(uint32_t length);
+uint32_t blob_units(uint32_t entry, uint32_t tier, uint32_t length);
+/* Takes the room that entry 0 is to find in a region that is full, where it is missing. */
+void blob_spare(struct region *r);
 /* A reference to a new blob that nothing leads to yet; 0: no space. */
 uint64_t blob_write(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
 		    const void *data, uint32_t len);

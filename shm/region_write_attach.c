@@ -373,6 +373,7 @@ static int attach_or_create(struct region *r, bool *reattached, char *note, size
 		names_shard(object, r->spec.uid, r->instance, r->host, found[i]);
 		retire_object(r, object, r->generation);
 	}
+	blob_spare(r);
 	region_go_live(r);
 	return 0;
 }

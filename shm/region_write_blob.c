@@ -7,26 +7,77 @@
  * another reference there -> quarantine -> space that nothing leads to.
  * A sequence is on record in the header before it is used, so that the next
  * writer never gives it out again.
+ *
+ * The row of a host must be told even where nothing else finds room ("full" is in
+ * it).  So the blobs of entry 0 always take the same space, one more of each is
+ * held back, and what is replaced becomes the next one held back.
  */
 #include "region_impl.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
 
-uint32_t blob_units(uint32_t length)
+static const uint32_t row_bytes[DCM_TIER_SLOTS] = {[DCM_STATUS] = 4096, [DCM_STATS] = 256};
+
+uint32_t blob_units(uint32_t entry, uint32_t tier, uint32_t length)
 {
-	return space_round((uint64_t)DCM_BLOB_HEADER + length);
+	uint64_t bytes = (uint64_t)DCM_BLOB_HEADER + length;
+
+	if (entry == DCM_SELF && tier < DCM_TIER_SLOTS && bytes < row_bytes[tier])
+		bytes = row_bytes[tier];
+	return space_round(bytes);
+}
+
+void blob_spare(struct region *r)
+{
+	for (unsigned t = 0; t < DCM_TIER_SLOTS; t++) {
+		uint32_t units = row_bytes[t] / DCM_UNIT, off = 0;
+
+		if (units && !r->spare[t].units)
+			off = space_alloc(r, units);
+		if (off)
+			r->spare[t] = (struct region_extent){off, units};
+	}
+}
+
+/* Of what is held back; 0: it is not for this one. */
+static uint32_t take_spare(struct region *r, uint32_t entry, uint32_t tier, uint32_t units)
+{
+	uint32_t off = 0;
+
+	if (entry == DCM_SELF && tier < DCM_TIER_SLOTS && r->spare[tier].units == units) {
+		off = r->spare[tier].off;
+		r->spare[tier].units = 0;
+	}
+	return off;
+}
+
+/* Holds it back, where that is missing.  Readers may look at it, and find at their
+ * check that it is another one. */
+static bool give_spare(struct region *r, uint64_t ref)
+{
+	const struct dcm_blob *b = blob_of(r, ref);
+	uint32_t tier = ld(&b->tier), units = blob_units(ld(&b->entry), tier, ld(&b->length));
+
+	if (ld(&b->entry) != DCM_SELF || tier >= DCM_TIER_SLOTS || r->spare[tier].units ||
+	    units * DCM_UNIT != row_bytes[tier])
+		return false;
+	r->spare[tier] = (struct region_extent){(uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units};
+	return true;
 }
 
 static uint64_t store_blob(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
 			   const void *data, uint32_t len, uint64_t written)
 {
-	uint32_t off = space_alloc(r, blob_units(len));
+	uint32_t units = blob_units(entry, tier, len), off = space_alloc(r, units);
 	uint64_t q = ld(&r->h->sequence) + 1;
-	struct dcm_blob *b = (struct dcm_blob *)(r->base + (uint64_t)off * DCM_UNIT);
+	struct dcm_blob *b;
 
 	if (off == 0)
+		off = take_spare(r, entry, tier, units);
+	if (off == 0)
 		return 0;
+	b = (struct dcm_blob *)(r->base + (uint64_t)off * DCM_UNIT);
 	st_64(&r->h->sequence, q);
 	st_64(&b->seq, 0);
 	atomic_thread_fence(memory_order_release);
@@ -66,18 +117,20 @@ bool blob_equals(const struct region *r, uint64_t ref, const void *data, uint32_
 
 static uint32_t units_of(const struct region *r, uint64_t ref)
 {
-	return blob_units(ld(&blob_of(r, ref)->length));
+	const struct dcm_blob *b = blob_of(r, ref);
+
+	return blob_units(ld(&b->entry), ld(&b->tier), ld(&b->length));
 }
 
 void blob_discard(struct region *r, uint64_t ref)
 {
-	if (ref)
+	if (ref && !give_spare(r, ref))
 		space_free(r, (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units_of(r, ref));
 }
 
 void blob_retire(struct region *r, uint64_t ref)
 {
-	if (ref)
+	if (ref && !give_spare(r, ref))
 		space_retire(r, (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units_of(r, ref));
 }
 

@@ -153,6 +153,7 @@ int region_renew(struct region *r)
 		return rc;
 	}
 	copy_ring(n, r);
+	blob_spare(n);
 	st_32(&n->h->incarnation, ld(&r->h->incarnation) - 1); /* the same writer goes on */
 	st_32(&n->h->publish, ld(&r->h->publish));
 	region_go_live(n);
@@ -211,6 +212,7 @@ int region_beat(struct region *r)
 {
 	st_64(&r->h->heartbeat, region_now());
 	space_reclaim(r);
+	blob_spare(r);
 	if (r->spec.kind != REGION_SHARD || r->old_base)
 		return 0;
 	if (!sparse(r) && !epoch_over(r)) {

@@ -320,8 +320,11 @@ uint32_t space_alloc(struct region *r, uint32_t units)
 uint64_t space_live(const struct region *r)
 {
 	const struct region_space *s = &r->space;
+	uint64_t units = s->top - s->free_units - s->quarantined;
 
-	return (s->top - s->free_units - s->quarantined) * DCM_UNIT;
+	for (unsigned t = 0; t < DCM_TIER_SLOTS; t++)
+		units -= r->spare[t].units;
+	return units * DCM_UNIT;
 }
 
 void space_release(struct region_space *s)
@@ -335,6 +338,7 @@ void space_release(struct region_space *s)
 void space_rebuild(struct region *r, const struct region_extent *used, size_t n, uint32_t first)
 {
 	space_release(&r->space);
+	memset(r->spare, 0, sizeof(r->spare));
 	r->space.top = first;
 	for (size_t i = 0; i < n; i++) {
 		if (used[i].off > r->space.top)

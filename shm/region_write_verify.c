@@ -87,7 +87,7 @@ static bool ref_sound(const struct region *r, uint64_t ref, uint32_t entry, uint
 		return false;
 	len = ld(&b->length);
 	return len <= DCM_BLOB_MAX &&
-	       within(r, DCM_REF_OFFSET(ref), (uint64_t)DCM_BLOB_HEADER + len) &&
+	       within(r, DCM_REF_OFFSET(ref), (uint64_t)blob_units(entry, tier, len) * DCM_UNIT) &&
 	       ld(&b->seq) != 0 && (uint32_t)ld(&b->seq) == DCM_REF_SEQ(ref) &&
 	       ld(&b->seq) <= ld(&r->h->sequence) && ld(&b->entry) == entry &&
 	       ld(&b->generation) == generation && ld(&b->tier) == tier &&
@@ -103,7 +103,8 @@ static void check_ref(struct region *r, struct used_list *l, _Atomic uint64_t *s
 	if (ref == 0)
 		return;
 	if (ref_sound(r, ref, entry, generation, tier)) {
-		use(l, DCM_REF_OFFSET(ref), blob_units(ld(&blob_of(r, ref)->length)), slot);
+		use(l, DCM_REF_OFFSET(ref), blob_units(entry, tier, ld(&blob_of(r, ref)->length)),
+		    slot);
 		return;
 	}
 	st_64_release(slot, 0);

@@ -257,6 +257,67 @@ static void test_limit(void **state)
 	region_map_close(&m);
 }
 
+/* The host's row says something else each time, and readers see it. */
+static void tell_self(struct world *w, const char *about)
+{
+	struct region_map m;
+	char row[3000], buf[4096];
+
+	map_open(w, &m);
+	for (int i = 0; i < 50; i++) {
+		int n = snprintf(row, sizeof(row), "%s %d %*s", about, i, i * 50, "");
+		struct region_tier t[] = {{DCM_STATUS, row, (uint32_t)n, 1.7e9 + i},
+					  {DCM_STATS, row, (uint32_t)strlen(about) + 3, 1.7e9 + i}};
+		const struct dcm_entry *e = region_entry(&m, DCM_SELF);
+		uint64_t written;
+		uint32_t len;
+
+		assert_int_equal(region_put_self(w->r, t, 2), 0);
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(region_blob_copy(&m, &e->ref[t[k].tier], DCM_SELF,
+							  atomic_load(&e->generation), t[k].tier,
+							  buf, sizeof(buf), &len, &written),
+					 DCM_OK);
+			assert_int_equal(len, t[k].len);
+			assert_memory_equal(buf, row, len);
+		}
+	}
+	region_map_close(&m);
+}
+
+static void fill_to_the_brim(struct world *w)
+{
+	static char text[4000];
+
+	memset(text, 'z', sizeof(text));
+	for (int len = sizeof(text), n = 0; len > 1; len /= 2)
+		for (int rc = 0; rc == 0;) {
+			struct region_tier t = {DCM_STATUS, text, (uint32_t)len, 1.7e9};
+			char name[16];
+			struct dcm_str s = {name, (uint32_t)snprintf(name, sizeof(name), "n%d", n)};
+
+			rc = region_put(w->r, id_of(n++), &s, NULL, &t, 1);
+			assert_true(rc == 0 || rc == -ENOSPC);
+		}
+}
+
+static void test_a_full_region_tells_its_row(void **state)
+{
+	struct world *w = *state;
+
+	region_close(&w->r, true);
+	w->spec.limit = 400 << 10;
+	world_open(w);
+	tell_self(w, "room");
+	fill_to_the_brim(w);
+	tell_self(w, "full");
+	fill_to_the_brim(w);
+	tell_self(w, "again");
+	world_reopen(w); /* the next writer finds its room again */
+	fill_to_the_brim(w);
+	tell_self(w, "taken over");
+}
+
 static bool collect(const struct region_item *item, void *arg)
 {
 	int *seen = arg, n;
@@ -419,6 +480,7 @@ int main(void)
 	    T(test_many),
 	    T(test_steady),
 	    T(test_limit),
+	    T(test_a_full_region_tells_its_row),
 	    T(test_each),
 	    T(test_self),
 	    T(test_stale_reference),
