@@ -223,7 +223,8 @@ static void begin_logs(struct ask *a)
 		return;
 	}
 	session_path(c, path, sizeof(path), "/containers/%s/json", a->msg.container);
-	a->request = engine_get(c->session.engine, path, ENGINE_INSPECT_MAX, on_logs_inspect, a);
+	a->request = engine_get_trimmed(c->session.engine, path, ENGINE_INSPECT_MAX, 1,
+					on_logs_inspect, a);
 	if (!a->request)
 		answer(a, DCM_ENOMEM, "no memory to ask the engine");
 }

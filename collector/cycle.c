@@ -251,6 +251,14 @@ static void remove_absent(struct collector *c, struct container *ct, void *arg)
 		inventory_remove(c, ct, "not in the list");
 }
 
+static void ask_of_absent(struct collector *c, struct container *ct, void *arg)
+{
+	const double *began_at = arg;
+
+	if (ct->cycle != c->cycle.number && ct->first_seen_at < *began_at)
+		want_inspect(c, ct);
+}
+
 static void take_list(struct collector *c, const struct engine_reply *r, char *error)
 {
 	struct arena arena = {.max = ARENA_INSPECT};
@@ -270,7 +278,8 @@ static void take_list(struct collector *c, const struct engine_reply *r, char *e
 						     : "items without a usable id"),
 			  LF_INT("containers", (int64_t)bad + l.left_out));
 	}
-	inventory_each(c, remove_absent, &l.began_at);
+	/* of items that could not be read nobody knows whose they are: ask */
+	inventory_each(c, bad ? ask_of_absent : remove_absent, &l.began_at);
 	c->listed = l.answered;
 }
 
@@ -320,7 +329,7 @@ static void begin(struct collector *c)
 	cy->active = cy->listing = true;
 	ask_list_begins(c);
 	session_path(c, path, sizeof(path), "/containers/json?all=1");
-	cy->list = engine_get(c->session.engine, path, ENGINE_LIST_MAX, on_list, c);
+	cy->list = engine_get_trimmed(c->session.engine, path, ENGINE_LIST_MAX, 2, on_list, c);
 	timer_set(cy->status_timer, c->cache->status_update);
 	if (cy->full)
 		timer_set(cy->config_timer, c->cache->config_update);

@@ -250,13 +250,14 @@ int decode_inspect(const char *json, size_t len, struct arena *a, struct decoded
 		json_close(&doc);
 		return -1;
 	}
+	to.truncated = doc.trimmed;
 	name = json_raw(json_get(doc.root, "Name"));
 	if (name.len && name.s[0] == '/') {
 		name.s++;
 		name.len--;
 	}
 	if (name.len)
-		out->rec.name = to_str(&to, name.s, name.len);
+		out->rec.name = to_name(&to, name.s, name.len);
 	out->rec.created = part_time(&to, json_get(doc.root, "Created"));
 	read_state(&to, doc.root, out);
 	read_config(&to, doc.root, out);

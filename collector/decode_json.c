@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "decode_text.h"
+#include "decode_trim.h"
 
 static struct json_tokener *tokener;
 
@@ -51,10 +52,35 @@ static struct dcm_str clean(struct arena *room, const char *s, size_t len)
 	return out;
 }
 
+static enum json_tokener_error parse(struct json *j, struct dcm_str text)
+{
+	json_tokener_reset(tokener);
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	j->root = json_tokener_parse_ex(tokener, text.s, (int)text.len);
+	return json_tokener_get_error(tokener);
+}
+
+/* Again, without what is too deep. */
+static void parse_less(struct json *j, struct dcm_str text)
+{
+	struct json_trim t;
+	char *less = arena_alloc(&j->clean, TRIM_ROOM((size_t)text.len));
+	size_t n = 0, i, step;
+
+	json_trim_init(&t, 1);
+	for (i = 0; less && i < text.len; i += step) {
+		step = text.len - i < TRIM_ITEM ? text.len - i : TRIM_ITEM;
+		n += json_trim_feed(&t, less + n, text.s + i, step);
+	}
+	if (less)
+		parse(j, (struct dcm_str){less, (uint32_t)n});
+}
+
 int json_open(struct json *j, const char *s, size_t len, const char *what, char *err)
 {
 	struct dcm_str text;
 	enum json_tokener_error e;
+	size_t at;
 
 	memset(j, 0, sizeof(*j));
 	if (len > JSON_DOC_MAX) {
@@ -70,19 +96,21 @@ int json_open(struct json *j, const char *s, size_t len, const char *what, char 
 		snprintf(err, DECODE_ERR, "%s: no memory to read it", what);
 		return -1;
 	}
-	json_tokener_reset(tokener);
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	j->root = json_tokener_parse_ex(tokener, text.s, (int)text.len);
-	e = json_tokener_get_error(tokener);
-	if (e == json_tokener_success && j->root)
+	e = parse(j, text);
+	at = json_tokener_get_parse_end(tokener);
+	if (e == json_tokener_error_depth)
+		parse_less(j, text);
+	if (j->root) {
+		j->trimmed = json_flag(json_get(j->root, TRIM_MARK)) == 1;
 		goto out;
+	}
 	if (e == json_tokener_continue)
 		snprintf(err, DECODE_ERR, "%s ends in the middle, after %zu bytes", what, len);
 	else if (e == json_tokener_success)
 		snprintf(err, DECODE_ERR, "%s is null", what);
 	else
 		snprintf(err, DECODE_ERR, "%s is not JSON: %s at byte %zu", what,
-			 json_tokener_error_desc(e), json_tokener_get_parse_end(tokener));
+			 json_tokener_error_desc(e), at);
 	json_close(j);
 out:
 	if (len > DECODE_TEXT_MAX) {
@@ -264,6 +292,14 @@ struct dcm_str to_str(struct decode_to *to, const char *s, size_t len)
 	if (!out.s)
 		to->full = true;
 	return out;
+}
+
+struct dcm_str to_name(struct decode_to *to, const char *s, size_t len)
+{
+	size_t fits = text_cut(s, len, DECODE_NAME_MAX);
+
+	to->truncated |= fits < len;
+	return to_str(to, s, fits);
 }
 
 struct dcm_str to_text(struct decode_to *to, struct json_object *v)

@@ -10,19 +10,23 @@
 
 #include <json-c/json.h>
 
+#include "../shm/region_write.h"
 #include "decode.h"
 
 enum {
 	JSON_DEPTH = 64,	   /* deeper: refused */
 	JSON_DOC_MAX = 32 << 20,   /* bytes of one parsed document: more is refused */
 	DECODE_TEXT_MAX = 1 << 20, /* bytes of one text of a record: cut there */
+	DECODE_NAME_MAX = REGION_NAME_MAX,
 };
 
 /* One parsed document; `what` ("the inspect reply") stands in the sentence.
- * Invalid UTF-8 and NUL have become U+FFFD.  0, or -1 and nothing to close. */
+ * Invalid UTF-8 and NUL have become U+FFFD; what is nested too deep is left out.
+ * 0, or -1 and nothing to close. */
 struct json {
 	struct json_object *root;
 	struct arena clean;
+	bool trimmed; /* it lost something: decode_trim.h */
 };
 int json_open(struct json *j, const char *s, size_t len, const char *what, char *err);
 void json_close(struct json *j);
@@ -50,6 +54,7 @@ struct decode_to {
 };
 void *to_alloc(struct decode_to *to, size_t n, size_t size); /* NULL and full */
 struct dcm_str to_str(struct decode_to *to, const char *s, size_t len);
+struct dcm_str to_name(struct decode_to *to, const char *s, size_t len); /* a container's */
 struct dcm_str to_text(struct decode_to *to, struct json_object *v);
 /* The same, but "" is null: where an engine says "" for what it does not know. */
 struct dcm_str to_text_known(struct decode_to *to, struct json_object *v);

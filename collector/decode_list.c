@@ -30,11 +30,11 @@ static struct dcm_str own_name(struct decode_to *to, struct json_object *names)
 		if (!s.len)
 			continue;
 		if (!memchr(s.s, '/', s.len))
-			return to_str(to, s.s, s.len);
+			return to_name(to, s.s, s.len);
 		if (!best.s)
 			best = s;
 	}
-	return best.s ? to_str(to, best.s, best.len) : best;
+	return best.s ? to_name(to, best.s, best.len) : best;
 }
 
 /* [{IP, PrivatePort, PublicPort, Type}]; unpublished ones have no PublicPort. */
@@ -125,6 +125,7 @@ static int read_item(const char *json, size_t len, struct arena *a, struct decod
 		json_close(&doc);
 		return -1;
 	}
+	to.truncated = doc.trimmed;
 	rec->name = own_name(&to, json_get(doc.root, "Names"));
 	rec->image = to_text_known(&to, json_get(doc.root, "Image"));
 	rec->image_id = to_text_known(&to, json_get(doc.root, "ImageID"));

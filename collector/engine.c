@@ -52,6 +52,68 @@ static bool body_grow(struct engine_request *q, size_t need)
 	return true;
 }
 
+static bool append(struct engine_request *q, const char *data, size_t len, size_t max)
+{
+	if (q->len + len > max) {
+		q->too_long = true;
+		return false;
+	}
+	if (!body_grow(q, q->len + len + 1))
+		return false;
+	memcpy(q->body + q->len, data, len);
+	q->len += len;
+	q->body[q->len] = '\0';
+	return true;
+}
+
+/* The same, of what stays of it. */
+static bool append_trimmed(struct engine_request *q, const char *data, size_t len)
+{
+	while (len) {
+		size_t n = len < ENGINE_TRIM_AFTER ? len : ENGINE_TRIM_AFTER;
+
+		if (!body_grow(q, q->len + TRIM_ROOM(n) + 1))
+			return false;
+		q->len += json_trim_feed(&q->trim, q->body + q->len, data, n);
+		q->body[q->len] = '\0';
+		if (q->len > q->max) {
+			q->too_long = true;
+			return false;
+		}
+		data += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* It has become long: from its first byte on, only what fits stays. */
+static bool begin_to_trim(struct engine_request *q)
+{
+	struct engine_request whole = *q;
+	bool ok;
+
+	q->body = NULL;
+	q->len = q->room = 0;
+	json_trim_init(&q->trim, q->trim_level);
+	ok = append_trimmed(q, whole.body, whole.len);
+	free(whole.body);
+	return ok;
+}
+
+static bool append_container(struct engine_request *q, const char *data, size_t len)
+{
+	bool before = q->raw > ENGINE_TRIM_AFTER;
+
+	q->raw += len;
+	if (q->raw > ENGINE_RAW_MAX) {
+		q->too_long = true;
+		return false;
+	}
+	if (q->raw <= ENGINE_TRIM_AFTER)
+		return append(q, data, len, q->max);
+	return (before || begin_to_trim(q)) && append_trimmed(q, data, len);
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct engine_request *q = arg;
@@ -61,15 +123,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 		q->fresh = true;
 	else if (q->chunk)
 		max = ENGINE_SMALL_MAX;
-	if (q->len + len > max) {
-		q->too_long = true;
+	if (!(q->trim_level ? append_container(q, data, len) : append(q, data, len, max)))
 		return 0;
-	}
-	if (!body_grow(q, q->len + len + 1))
-		return 0;
-	memcpy(q->body + q->len, data, len);
-	q->len += len;
-	q->body[q->len] = '\0';
 	q->engine->last_answer = mono_now();
 	return len;
 }
@@ -170,6 +225,17 @@ struct engine_request *engine_get(struct engine *e, const char *path, size_t max
 	struct engine_request *q = request_new(e, path, max_body, done, arg);
 
 	return q ? engine_request_start(q, false) : NULL;
+}
+
+struct engine_request *engine_get_trimmed(struct engine *e, const char *path, size_t max_body,
+					  unsigned level, engine_done *done, void *arg)
+{
+	struct engine_request *q = request_new(e, path, max_body, done, arg);
+
+	if (!q)
+		return NULL;
+	q->trim_level = level;
+	return engine_request_start(q, false);
 }
 
 struct engine_request *engine_get_headers(struct engine *e, const char *path, engine_done *done,

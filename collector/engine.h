@@ -15,6 +15,8 @@
 #include "transport.h"
 
 enum {
+	ENGINE_RAW_MAX = 1 << 30,    /* of an answer that is trimmed as it comes */
+	ENGINE_TRIM_AFTER = 1 << 20, /* bytes: a shorter one needs no look */
 	ENGINE_LIST_MAX = 256 << 20,
 	ENGINE_INSPECT_MAX = 16 << 20,
 	ENGINE_STATS_MAX = 1 << 20,
@@ -59,6 +61,10 @@ void engine_close(struct engine **e);
  * NULL: no memory. */
 struct engine_request *engine_get(struct engine *e, const char *path, size_t max_body,
 				  engine_done *done, void *arg);
+/* The same of containers in JSON: where it is long, what does not fit of each of them is
+ * left out as it comes (decode_trim.h), `level` 1: the document is one, 2: a list. */
+struct engine_request *engine_get_trimmed(struct engine *e, const char *path, size_t max_body,
+					  unsigned level, engine_done *done, void *arg);
 /* The same on a connection of its own, headers kept: a ping that tells. */
 struct engine_request *engine_get_headers(struct engine *e, const char *path, engine_done *done,
 					  void *arg);

@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "decode_trim.h"
 #include "engine.h"
 
 TAILQ_HEAD(engine_requests, engine_request);
@@ -35,6 +36,9 @@ struct engine_request {
 	void *arg;
 	char *body;
 	size_t len, room, max;
+	size_t raw; /* bytes that came, of one that is trimmed */
+	unsigned trim_level; /* 0: as it comes */
+	struct json_trim trim;
 	double began, date;
 	long http_status;
 	bool headers, counted;

@@ -34,7 +34,8 @@ static int start(struct collector *c, struct container *ct)
 	in->container = ct;
 	in->arena.max = ARENA_INSPECT;
 	in->began_at = mono_now();
-	in->request = engine_get(c->session.engine, path, ENGINE_INSPECT_MAX, on_reply, in);
+	in->request =
+	    engine_get_trimmed(c->session.engine, path, ENGINE_INSPECT_MAX, 1, on_reply, in);
 	if (!in->request) {
 		free(in);
 		return -1;

@@ -126,11 +126,11 @@ static int encode(struct collector *c, struct container *ct, struct publish_sour
 		ct->cached_at = now;
 	r->cached_at = ct->cached_at;
 	r->last_updated = isnan(ct->last_updated) ? now : ct->last_updated;
-	rc = record_encode(r, DCM_STATUS, &b[DCM_STATUS]);
+	rc = record_encode_fit(r, DCM_STATUS, &b[DCM_STATUS]);
 	if (!rc)
-		rc = record_encode(r, DCM_CONFIG, &b[DCM_CONFIG]);
-	if (!rc)
-		rc = record_encode(r, DCM_COMPOSE, &b[DCM_COMPOSE]);
+		rc = record_encode_fit(r, DCM_COMPOSE, &b[DCM_COMPOSE]);
+	if (!rc) /* the last: it says whether something was cut */
+		rc = record_encode_fit(r, DCM_CONFIG, &b[DCM_CONFIG]);
 	if (rc)
 		return rc;
 	if (!item || !same_bytes(item, DCM_STATUS, &b[DCM_STATUS]) ||

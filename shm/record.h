@@ -27,6 +27,10 @@ int record_buf_append(struct record_buf *b, const void *data, size_t len, size_t
 enum { RECORD_TIER_MAX = 4 << 20 };
 void record_out_init(struct dcm_record *r);
 int record_encode(const struct dcm_record *r, enum dcm_tier tier, struct record_buf *b);
+/* The same, but what is too long is made to fit: the longest texts, lists and maps of the
+ * tier lose their ends, in r too, and r->truncated is set.  So encode CONFIG, which says
+ * so, last. */
+int record_encode_fit(struct dcm_record *r, enum dcm_tier tier, struct record_buf *b);
 
 /* The row of a host, as the self entry of its shard holds it: STATUS tier
  * {state error engine_version api_version transport cpus memory_total os kernel

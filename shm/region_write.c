@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+_Static_assert((int)REGION_NAME_MAX == (int)DCM_NAME_MAX, "what a name may have");
+
 /* ---- small things ---------------------------------------------------------- */
 
 uint64_t region_now(void)

@@ -59,6 +59,8 @@ struct region_brief {
 	int64_t memory_usage;	/* DCM_UNKNOWN: not measured */
 };
 
+enum { REGION_NAME_MAX = 1024 }; /* bytes; longer ones are refused */
+
 /* Inserts or updates the entry of `id`.  name NULL: as it is (a new entry needs
  * one).  brief NULL: as it is.  A rename inserts the new name before it takes
  * the old one away; a name that another entry holds goes to the newest. */

@@ -433,10 +433,13 @@ class Dcm:
             assert sign not in text, text[text.index(sign) - 200:][:4000]
 
     # The client.
+    def client(self):
+        return [os.path.join(BUILD, "dcm-client"), "--instance", self.instance,
+                "--runtime-dir", self.runtime]
+
     def run(self, *args, env=None, timeout=60):
         return subprocess.run(
-            [os.path.join(BUILD, "dcm-client"), "--instance", self.instance,
-             "--runtime-dir", self.runtime, *args],
+            [*self.client(), *args],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
             env=dict(os.environ, **(env or {})), check=False)
 
@@ -506,7 +509,10 @@ class Dcm:
     def objects(self):
         """Its objects in /dev/shm."""
         prefix = "dcm-%d-%s-" % (os.geteuid(), self.instance)
-        return sorted(n for n in os.listdir("/dev/shm") if n.startswith(prefix))
+        return sorted(n for n in os.listdir(self.shm()) if n.startswith(prefix))
+
+    def shm(self):
+        return "/dev/shm"
 
 
 class Watch:
@@ -514,8 +520,7 @@ class Watch:
 
     def __init__(self, dcm, *args):
         self.process = subprocess.Popen(
-            [os.path.join(BUILD, "dcm-client"), "--instance", dcm.instance, "--runtime-dir",
-             dcm.runtime, "--json", "watch", *args], stdin=subprocess.DEVNULL,
+            [*dcm.client(), "--json", "watch", *args], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, text=True)
         self.lines = []
         self.thread = threading.Thread(target=self._read, daemon=True)

@@ -571,12 +571,50 @@ static void test_json_has_every_field_in_order(void **state)
 	dcm_text_free(&t);
 }
 
+/* A tier that is too large is kept with what fits, and the record says so. */
+static void test_made_to_fit(void **state)
+{
+	static char text[RECORD_TIER_MAX];
+	struct dcm_pair *labels = calloc(300000, sizeof(*labels));
+	struct dcm_network nets[2] = {{.name = {"a", 1}}, {.name = {text, 3 << 20}}};
+	struct dcm_str links[3] = {{text, 5 << 19}, {text, 5 << 19}, {text, 5 << 19}};
+	struct record_buf b = {0};
+	struct dcm_record r;
+
+	(void)state;
+	for (size_t i = 0; i + 2 <= sizeof(text); i += 2)
+		memcpy(text + i, "\xc3\xa9", 2);
+	for (size_t i = 0; i < 300000; i++)
+		labels[i] = (struct dcm_pair){{"key", 3}, {text, 20}};
+	record_out_init(&r);
+	r.networks = (struct dcm_networks){nets, 2, true};
+	assert_int_equal(record_encode_fit(&r, DCM_STATUS, &b), 0);
+	assert_false(r.truncated);
+	r.name = (struct dcm_str){text, (2 << 20) + 2};
+	assert_int_equal(record_encode_fit(&r, DCM_STATUS, &b), 0);
+	assert_true(r.truncated);
+	assert_true(r.networks.known && r.networks.n == 1); /* the largest of them */
+	assert_int_equal(r.name.len, (2 << 20) + 2);
+	r.links = (struct dcm_strs){links, 3, true};
+	r.labels = (struct dcm_map){labels, 300000, true};
+	r.command = (struct dcm_str){text, (3 << 20) + 2};
+	r.user = (struct dcm_str){"root", 4};
+	assert_int_equal(record_encode_fit(&r, DCM_CONFIG, &b), 0);
+	assert_true(b.len <= RECORD_TIER_MAX && b.len > RECORD_TIER_MAX / 4);
+	assert_true(r.labels.n > 1000 && r.command.len % 2 == 0);
+	assert_non_null(memmem(b.data, b.len, "truncated", 9));
+	assert_non_null(memmem(b.data, b.len, "root", 4));
+	record_buf_free(&b);
+	free(labels);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_equal_states_are_equal_bytes),
 		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_made_to_fit),
 		cmocka_unit_test(test_another_version),
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_damaged),
