@@ -140,6 +140,17 @@ static struct conn_job *free_job(struct conn *c)
 	return NULL; /* conn_ready() lets no more in */
 }
 
+static void refuse_action(struct conn *c, const struct protocol_request *q)
+{
+	char why[256];
+
+	snprintf(why, sizeof(why),
+		 "you may read what is cached, but only the group \"%.64s\" may have engines "
+		 "asked (--refresh-group of dcmd): ask one of them, or join it",
+		 c->s->env->refresh_group);
+	fail(c, q->id, DCM_EREFUSED, why);
+}
+
 static void reply_action(struct conn *c, const struct protocol_request *q)
 {
 	struct job_spec spec = {.lines = q->op == PROTOCOL_LOGS ? q->lines : 0,
@@ -197,7 +208,10 @@ void reply_to(struct conn *c, const struct protocol_request *q)
 	case PROTOCOL_REFRESH:
 	case PROTOCOL_LOGS:
 	case PROTOCOL_FORGET:
-		reply_action(c, q);
+		if (c->may_act)
+			reply_action(c, q);
+		else
+			refuse_action(c, q);
 		break;
 	case PROTOCOL_SUBSCRIBE:
 		reply_subscribe(c, q);

@@ -44,16 +44,27 @@ static bool in_group(int fd, gid_t gid)
 	return found;
 }
 
-/* The socket's mode lets the same ones in; this holds if somebody changed it. */
-static bool may_ask(const struct serve *s, int fd)
+/* Who connected: as the kernel knows it, from when it did. */
+static bool is_of(const struct serve *s, int fd, gid_t gid)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		return false;
-	return peer.uid == 0 || peer.uid == s->env->uid || peer.gid == s->env->gid ||
-	       in_group(fd, s->env->gid);
+	return peer.uid == 0 || peer.uid == s->env->uid || peer.gid == gid || in_group(fd, gid);
+}
+
+/* The socket's mode lets the same ones in; this holds if somebody changed it. */
+static bool may_ask(const struct serve *s, int fd)
+{
+	return is_of(s, fd, s->env->gid);
+}
+
+/* May it have engines asked, too? */
+static bool may_act(const struct serve *s, int fd)
+{
+	return !s->env->refresh_group || is_of(s, fd, s->env->refresh_gid);
 }
 
 /* One reply into the empty socket of somebody who is not let in. */
@@ -94,7 +105,7 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 			turn_away(s, fd, DCM_EBUSY, "the broker has all the connections it "
 						    "can have: close some");
 		else
-			conn_new(s, fd);
+			conn_new(s, fd, may_act(s, fd));
 	}
 }
 

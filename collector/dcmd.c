@@ -21,6 +21,7 @@
 #include "../shm/log.h"
 #include "../shm/names.h"
 #include "collector.h"
+#include "confine.h"
 #include "notify.h"
 #include "supervisor.h"
 #include "title.h"
@@ -29,9 +30,9 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, GO_ON = -1 };
 
 /* Texts are copies: the arguments' own memory becomes the process title. */
 struct options {
-	char *config, *instance, *group;
+	char *config, *instance, *group, *refresh_group;
 	char *runtime_dir, *state_dir; /* absolute, once settled */
-	gid_t gid;
+	gid_t gid, refresh_gid;
 	enum log_level level;
 	bool json, check;
 };
@@ -48,6 +49,8 @@ static const char usage[] =
 	"  --state-dir DIR      snapshots; default /var/lib/dcm as root, else\n"
 	"                       $XDG_STATE_HOME/dcm\n"
 	"  --group NAME         who may read besides this user; default: its own group\n"
+	"  --refresh-group NAME who of them may have engines asked (refresh, logs, forget);\n"
+	"                       default: all who may read\n"
 	"  --log-level LEVEL    debug, info (default), warn or error\n"
 	"  --log-format FORMAT  text (default) or json\n"
 	"  --check              read the configuration, say what it found, and exit\n"
@@ -77,8 +80,8 @@ static void complain(const struct options *o, const char *event, const char *fmt
 
 /* ---- options -------------------------------------------------------------- */
 
-enum { OPT_CONFIG = 256, OPT_INSTANCE, OPT_RUNTIME, OPT_STATE, OPT_GROUP, OPT_LEVEL, OPT_FORMAT,
-       OPT_CHECK, OPT_VERSION, OPT_HELP };
+enum { OPT_CONFIG = 256, OPT_INSTANCE, OPT_RUNTIME, OPT_STATE, OPT_GROUP, OPT_REFRESH_GROUP,
+       OPT_LEVEL, OPT_FORMAT, OPT_CHECK, OPT_VERSION, OPT_HELP };
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, OPT_CONFIG},
@@ -86,6 +89,7 @@ static const struct option long_options[] = {
 	{"runtime-dir", required_argument, NULL, OPT_RUNTIME},
 	{"state-dir", required_argument, NULL, OPT_STATE},
 	{"group", required_argument, NULL, OPT_GROUP},
+	{"refresh-group", required_argument, NULL, OPT_REFRESH_GROUP},
 	{"log-level", required_argument, NULL, OPT_LEVEL},
 	{"log-format", required_argument, NULL, OPT_FORMAT},
 	{"check", no_argument, NULL, OPT_CHECK},
@@ -160,20 +164,18 @@ static int settle_dir(struct options *o, char **dir, const char *option, char ki
 	return set(o, dir, path);
 }
 
-static int find_group(struct options *o)
+/* `name` may be NULL: then the gid stays as it is. */
+static int find_group(struct options *o, const char *option, const char *name, gid_t *gid)
 {
-	const struct group *g;
+	const struct group *g = name ? getgrnam(name) : NULL;
 
-	o->gid = getegid();
-	if (!o->group)
-		return 0;
-	g = getgrnam(o->group);
-	if (!g) {
-		complain(o, "usage", "there is no group \"%s\"; make it, or give another --group",
-			 o->group);
+	if (name && !g) {
+		complain(o, "usage", "there is no group \"%s\"; make it, or give another %s", name,
+			 option);
 		return -1;
 	}
-	o->gid = g->gr_gid;
+	if (g)
+		*gid = g->gr_gid;
 	return 0;
 }
 
@@ -190,8 +192,11 @@ static int settle(struct options *o)
 			 o->instance, DCM_INSTANCE_MAX);
 		return EXIT_USAGE;
 	}
+	o->gid = getegid();
 	if (settle_dir(o, &o->runtime_dir, "--runtime-dir", 'r') < 0 ||
-	    settle_dir(o, &o->state_dir, "--state-dir", 's') < 0 || find_group(o) < 0)
+	    settle_dir(o, &o->state_dir, "--state-dir", 's') < 0 ||
+	    find_group(o, "--group", o->group, &o->gid) < 0 ||
+	    find_group(o, "--refresh-group", o->refresh_group, &o->refresh_gid) < 0)
 		return EXIT_USAGE;
 	return 0;
 }
@@ -218,6 +223,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 			break;
 		case OPT_GROUP:
 			bad = set(o, &o->group, optarg);
+			break;
+		case OPT_REFRESH_GROUP:
+			bad = set(o, &o->refresh_group, optarg);
 			break;
 		case OPT_LEVEL:
 			bad = parse_level(o, optarg);
@@ -334,6 +342,20 @@ static void hold_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* The children, each with what it needs and no more. */
+static int confined_broker(const struct child_env *env)
+{
+	confine_broker(env);
+	return broker_run(env);
+}
+
+static int confined_collector(const struct child_env *env, const struct host_config *host,
+			      const struct cache_config *cache)
+{
+	confine_collector(env, host);
+	return collector_run(env, host, cache);
+}
+
 static int run(const struct options *o, struct config *config)
 {
 	struct instance instance = {
@@ -342,18 +364,22 @@ static int run(const struct options *o, struct config *config)
 		.state_dir = o->state_dir,
 		.uid = geteuid(),
 		.gid = o->gid,
+		.refresh_group = o->refresh_group,
+		.refresh_gid = o->refresh_gid,
 		.lock = -1,
 		.listener = -1,
 	};
 	const struct supervisor_options opt = {
 		.config_path = o->config,
 		.instance = &instance,
-		.broker = broker_run,
-		.collector = collector_run,
+		.broker = confined_broker,
+		.collector = confined_collector,
 	};
 	char err[INSTANCE_ERR];
-	int rc = instance_lock(&instance, err);
+	int rc;
 
+	confine_all();
+	rc = instance_lock(&instance, err);
 	if (!rc)
 		rc = instance_directories(&instance, err);
 	if (!rc)
@@ -398,6 +424,7 @@ done:
 	free(o.config);
 	free(o.instance);
 	free(o.group);
+	free(o.refresh_group);
 	free(o.runtime_dir);
 	free(o.state_dir);
 	return rc;

@@ -15,6 +15,8 @@ struct instance {
 	const char *name, *runtime_dir, *state_dir;
 	uid_t uid;
 	gid_t gid;
+	const char *refresh_group; /* NULL: whoever may read may have engines asked */
+	gid_t refresh_gid;
 	char run[108];	  /* RUNTIME_DIR/INSTANCE */
 	char socket[108]; /* RUNTIME_DIR/INSTANCE/broker.sock: fits sun_path */
 	char *state;	  /* STATE_DIR/INSTANCE */

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,12 +85,11 @@ static void reset_signals(void)
 }
 
 /* What a child must not have of the supervisor: descriptors, the directory's
- * writable mapping, signals, the terminal's attention, core files that would
- * hold what is redacted later. */
+ * writable mapping, signals, the terminal's attention.  (What it may not do at all
+ * is confine.h's.) */
 static void shed(struct supervisor *s, int control, int listener)
 {
 	int keep[] = {control, s->bell, listener};
-	const struct rlimit no_core = {0, 0};
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (null >= 0)
@@ -101,8 +99,6 @@ static void shed(struct supervisor *s, int control, int listener)
 	instance_child_lock(s->instance);
 	setpgid(0, 0);
 	reset_signals();
-	setrlimit(RLIMIT_CORE, &no_core);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 static _Noreturn void run_child(struct supervisor *s, const struct child *c, int control)
@@ -114,6 +110,8 @@ static _Noreturn void run_child(struct supervisor *s, const struct child *c, int
 		.state_dir = i->state,
 		.uid = i->uid,
 		.gid = i->gid,
+		.refresh_group = i->refresh_group,
+		.refresh_gid = i->refresh_gid,
 		.control = control,
 		.bell = s->bell,
 		.listener = is_broker(c) ? i->listener : -1,

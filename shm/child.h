@@ -13,6 +13,8 @@ struct child_env {
 	const char *state_dir;	 /* STATE_DIR/INSTANCE, made; snapshots */
 	uid_t uid;
 	gid_t gid;		 /* group that may read */
+	const char *refresh_group; /* NULL, or the group without which nobody asks engines */
+	gid_t refresh_gid;
 	int control;		 /* SEQPACKET to the supervisor, non-blocking; its end means: end */
 	int bell;		 /* eventfd: collectors ring it after a publish, the broker waits on it */
 	int listener;		 /* broker: the listening socket broker.sock; else -1 */

@@ -60,6 +60,7 @@ enum dcm_rc {
 	DCM_ETIMEDOUT,	 /* the time limit passed */
 	DCM_ENOMEM,	 /* no memory in this process */
 	DCM_ESYSTEM,	 /* a system call failed; dcm_error() names it */
+	DCM_EREFUSED,	 /* you may read, but not have engines asked: dcmd's --refresh-group */
 };
 
 /* A short constant text for a code, such as "no such container or host". */

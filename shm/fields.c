@@ -102,6 +102,8 @@ const char *dcm_strerror(int rc)
 		return "out of memory";
 	case DCM_ESYSTEM:
 		return "a system call failed";
+	case DCM_EREFUSED:
+		return "only one group may have engines asked, and you are not in it";
 	default:
 		return "unknown error";
 	}

@@ -359,7 +359,7 @@ static bool get_rc(struct mp *m, int *rc)
 {
 	int64_t i;
 
-	if (!mp_int(m, &i) || i < DCM_OK || i > DCM_ESYSTEM)
+	if (!mp_int(m, &i) || i < DCM_OK || i > DCM_EREFUSED)
 		return false;
 	*rc = (int)i;
 	return true;
