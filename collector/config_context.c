@@ -1,19 +1,14 @@
 /*
- * config_context.c - where the docker command of this user would go: docker
- * contexts and the DOCKER_… variables, by docker's own precedence (DOCKER_HOST,
- * then DOCKER_CONTEXT, then currentContext of config.json).
+ * config_context.c - docker contexts: where one leads to, with its TLS material.
  *
  * A context's directory is named by the SHA-256 of its name; the metadata says
  * the name as well, so the directories are looked through instead of computing
  * a digest.
  */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config_endpoint.h"
@@ -26,10 +21,7 @@ enum {
 	CONTEXTS_MAX = 4096, /* directories looked through */
 };
 
-#define DEFAULT_SOCKET "/var/run/docker.sock"
-
-/* ~/.docker, or what DOCKER_CONFIG says; to be freed; NULL: there is none. */
-static char *docker_dir(void)
+char *docker_directory(void)
 {
 	const char *set = getenv("DOCKER_CONFIG"), *home;
 	char *dir;
@@ -42,35 +34,40 @@ static char *docker_dir(void)
 	return dir;
 }
 
-static void set_if_exists(char **to, const char *dir, const char *file)
+static char *path_if_exists(const char *dir, const char *file)
 {
 	char *path;
 
 	if (asprintf(&path, "%s/%s", dir, file) < 0)
-		return;
-	if (access(path, F_OK) == 0) {
-		free(*to);
-		*to = path;
-	} else {
-		free(path);
-	}
+		return NULL;
+	if (access(path, F_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
 }
 
-/* Turns a TCP endpoint to TLS where there is material in `dir`, or where that
- * was asked for. */
-static void add_tls(struct endpoint *e, const char *dir, bool demanded, bool verify)
+bool endpoint_add_tls(struct endpoint *e, const char *dir, bool demanded, bool verify)
 {
+	char *ca, *cert, *key;
+
 	if (e->kind != ENDPOINT_TCP && e->kind != ENDPOINT_TLS)
-		return;
-	set_if_exists(&e->ca, dir, "ca.pem");
-	set_if_exists(&e->cert, dir, "cert.pem");
-	set_if_exists(&e->key, dir, "key.pem");
-	if (!demanded && !e->ca && !e->cert && e->kind == ENDPOINT_TCP)
-		return;
-	if (e->kind == ENDPOINT_TCP && e->port == 2375 && demanded)
-		e->port = 2376;
-	e->kind = ENDPOINT_TLS;
-	e->verify = verify;
+		return true;
+	ca = path_if_exists(dir, "ca.pem");
+	cert = path_if_exists(dir, "cert.pem");
+	key = path_if_exists(dir, "key.pem");
+	if (!cert || !key) { /* docker, too, shows a certificate only where both are */
+		free(cert);
+		free(key);
+		cert = key = NULL;
+	}
+	if (demanded || ca || cert) {
+		e->kind = ENDPOINT_TLS;
+		e->verify = verify;
+	}
+	e->ca = ca;
+	e->cert = cert;
+	e->key = key;
+	return ca != NULL;
 }
 
 /* Reads one meta.json; true where it is the context `name`. */
@@ -125,39 +122,15 @@ static bool find_context(const char *dir, const char *name, struct docker_contex
 	return found;
 }
 
-static int default_socket(struct endpoint *out, char *err)
-{
-	return endpoint_from_url(out, "unix://" DEFAULT_SOCKET, err);
-}
-
-static int from_docker_host(struct endpoint *out, const char *url, char *err)
-{
-	const char *verify = getenv("DOCKER_TLS_VERIFY"), *certs = getenv("DOCKER_CERT_PATH");
-	char *dir = NULL;
-
-	if (endpoint_from_url(out, url, err) < 0)
-		return -1;
-	if (!verify || !*verify)
-		return 0;
-	dir = certs && *certs ? strdup(certs) : docker_dir();
-	if (dir)
-		add_tls(out, dir, true, true);
-	free(dir);
-	return 0;
-}
-
 int endpoint_from_context(struct endpoint *out, const char *name, char *err)
 {
 	struct docker_context found;
 	char *dir, *tls_dir = NULL;
 	int rc;
 
-	if (!strcmp(name, "default")) {
-		const char *url = getenv("DOCKER_HOST");
-
-		return url && *url ? from_docker_host(out, url, err) : default_socket(out, err);
-	}
-	dir = docker_dir();
+	if (!strcmp(name, "default"))
+		return endpoint_of_default(out, err);
+	dir = docker_directory();
 	if (!dir || !find_context(dir, name, &found, &tls_dir)) {
 		snprintf(err, ENDPOINT_ERR,
 			 "there is no docker context \"%.100s\" in %.200s; expected one that "
@@ -174,7 +147,7 @@ int endpoint_from_context(struct endpoint *out, const char *name, char *err)
 		rc = -1;
 	}
 	if (rc == 0 && tls_dir)
-		add_tls(out, tls_dir, found.skip_tls_verify, !found.skip_tls_verify);
+		endpoint_add_tls(out, tls_dir, found.skip_tls_verify, !found.skip_tls_verify);
 	free(found.name);
 	free(found.host);
 	free(tls_dir);
@@ -182,19 +155,11 @@ int endpoint_from_context(struct endpoint *out, const char *name, char *err)
 	return rc;
 }
 
-/* The context that DOCKER_CONTEXT or config.json names; NULL: none. */
-static char *current_context(const char **by)
+char *docker_current_context(void)
 {
-	const char *set = getenv("DOCKER_CONTEXT");
-	char *dir, *path = NULL, *text, *name = NULL;
+	char *dir = docker_directory(), *path = NULL, *text, *name = NULL;
 	size_t len;
 
-	if (set && *set) {
-		*by = "DOCKER_CONTEXT";
-		return strdup(set);
-	}
-	*by = "currentContext";
-	dir = docker_dir();
 	if (!dir || asprintf(&path, "%s/config.json", dir) < 0)
 		path = NULL;
 	if (path && config_read_file(path, DOCKER_FILE_MAX, &text, &len) == 0) {
@@ -210,33 +175,4 @@ static char *current_context(const char **by)
 		name = NULL;
 	}
 	return name;
-}
-
-int endpoint_from_environment(struct endpoint *out, char **says, char *err)
-{
-	const char *url = getenv("DOCKER_HOST"), *by;
-	char *name, clause[ENDPOINT_ERR];
-	int rc;
-
-	*says = NULL;
-	if (url && *url) {
-		*says = strdup("no file: the engine that DOCKER_HOST names");
-		rc = from_docker_host(out, url, clause);
-		if (rc < 0)
-			snprintf(err, ENDPOINT_ERR, "DOCKER_HOST: %.480s", clause);
-		return rc;
-	}
-	name = current_context(&by);
-	if (!name || !strcmp(name, "default")) {
-		free(name);
-		*says = strdup("no file: the engine at " DEFAULT_SOCKET);
-		return default_socket(out, err);
-	}
-	if (asprintf(says, "no file: the engine of the docker context \"%s\" (%s)", name, by) < 0)
-		*says = NULL;
-	rc = endpoint_from_context(out, name, clause);
-	if (rc < 0)
-		snprintf(err, ENDPOINT_ERR, "%s: %.460s", by, clause);
-	free(name);
-	return rc;
 }

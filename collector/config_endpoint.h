@@ -1,5 +1,6 @@
-/* config_endpoint.h - where an engine is: URLs, docker contexts, DOCKER_HOST.
- * Private to the configuration. */
+/* config_endpoint.h - where an engine is: URLs (config_url.c), docker contexts
+ * (config_context.c), DOCKER_HOST (config_environment.c).  Private to the
+ * configuration. */
 #ifndef DCM_CONFIG_ENDPOINT_H
 #define DCM_CONFIG_ENDPOINT_H
 
@@ -19,6 +20,19 @@ int endpoint_from_context(struct endpoint *out, const char *name, char *err);
  * DOCKER_CERT_PATH), DOCKER_CONTEXT, currentContext, /var/run/docker.sock.
  * *says gets a text, to be freed, that names the source (NULL: no memory). */
 int endpoint_from_environment(struct endpoint *out, char **says, char *err);
+
+/* The docker context "default": DOCKER_HOST, or what stands for it, with the TLS of
+ * the environment. */
+int endpoint_of_default(struct endpoint *out, char *err);
+/* Gives a TCP endpoint the ca.pem, cert.pem and key.pem of `dir`; with any of them, or
+ * where `demanded`, it becomes one of TLS.  false: there is no ca.pem.  Other kinds
+ * are left as they are, and that is true. */
+bool endpoint_add_tls(struct endpoint *e, const char *dir, bool demanded, bool verify);
+
+/* ~/.docker, or what DOCKER_CONFIG says; to be freed; NULL: there is none. */
+char *docker_directory(void);
+/* The context that config.json names; to be freed; NULL: none. */
+char *docker_current_context(void);
 
 /* May s stand as a host name or user (on ssh's command line, too)? */
 bool endpoint_name_ok(const char *s);

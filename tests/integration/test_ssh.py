@@ -251,6 +251,21 @@ class Ways(Ssh):
             self.whole(dcm, host)
         wait_until(lambda: not s.programs(), "an end of what was asked there")
 
+    def test_docker_context(self):
+        """an ssh endpoint of a context that the docker program made"""
+        if shutil.which("docker") is None:
+            self.skipTest("needs the docker program")
+        s = self.sshd(env={"DOCKER_HOST": self.engine.url})
+        config = dcmtest.fresh("x")
+        subprocess.run(["docker", "--config", config, "context", "create", "far", "--docker",
+                        "host=ssh://%s@127.0.0.1:%d" % (USER, s.port)], check=True,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        keys = {"identity_file": s.key("ed25519"), "known_hosts": s.known_hosts()}
+        dcm = self.dcmd(env={"DOCKER_CONFIG": config}, h=dict(keys, docker_context="far"))
+        self.online(dcm, "h", "ssh/libssh2")
+        self.whole(dcm, "h")
+
     def test_dial_stdio(self):
         """where forwarding is refused, and where sessions are few"""
         env = {"DOCKER_HOST": self.engine.url}

@@ -268,13 +268,82 @@ class Contexts(Tls):
                                        DOCKER_HOST=self.engine.url)), "local", "unix")
 
     def test_docker_cert_path(self):
+        env = dict(self.env, DOCKER_HOST="tcp://127.0.0.1:%d" % self.engine.port,
+                   DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=self.certs())
+        self.online(self.dcmd(env=env), "local", "tls")
+
+    def certs(self):
+        """A directory that DOCKER_CERT_PATH may name."""
         certs = dcmtest.fresh("p")
         for source, name in ((self.ca.cert, "ca.pem"), (self.cert, "cert.pem"),
                              (self.key, "key.pem")):
             shutil.copy(source, os.path.join(certs, name))
-        env = dict(self.env, DOCKER_HOST="tcp://127.0.0.1:%d" % self.engine.port,
-                   DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=certs)
-        self.online(self.dcmd(env=env), "local", "tls")
+        return certs
+
+    def says(self, case, *command):
+        """What a command says where of docker's variables these are set."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              env=dict(env, DOCKER_CONFIG=self.config, **case), check=False)
+
+    def docker_says(self, case):
+        """The endpoint of docker's current context; None where docker refuses."""
+        done = self.says(case, "docker", "context", "ls", "--format",
+                         "{{.Current}} {{.DockerEndpoint}}")
+        current = [x.split(" ")[1] for x in done.stdout.splitlines() if x.startswith("true ")]
+        return current[0] if done.returncode == 0 and current else None
+
+    def dcm_says(self, case):
+        """The endpoint of `local`, and what is said of it; None where it is refused."""
+        done = self.says(case, os.path.join(dcmtest.BUILD, "dcmd"), "--check")
+        self.assertIn(done.returncode, (0, 2), done.stderr)
+        said = done.stdout + done.stderr
+        rows = [x.split()[1] for x in said.splitlines() if x.startswith("  local ")]
+        return (rows[0] if rows else None), said
+
+    def test_the_same_endpoint_as_docker(self):
+        """each form of the variables, beside the docker program itself"""
+        certs = self.certs()
+        tls = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": certs}
+        self.docker("context", "use", "remote")
+        cases = [{"DOCKER_HOST": form} for form in (
+            "192.0.2.4:2375", "somewhere", ":99", "::1", "tcp://", "tcp://h", "tcp://h:9",
+            "tcp://:99", "tcp://h:", "tcp://[::1]:7", "tcp://[::1]:", " tcp://h:1 ", "unix://",
+            "unix:///run/a.sock", "ssh://u@h:2", " ",
+            "tcp://h:x", "foo://x", "foo://")]
+        cases += [{}, {"DOCKER_CONTEXT": "here"}, {"DOCKER_CONTEXT": "default"},
+                  {"DOCKER_CONTEXT": "nowhere"}, {"DOCKER_CONTEXT": "here", "DOCKER_HOST": "h"},
+                  dict(tls), dict(tls, DOCKER_CONTEXT="default"), dict(tls, DOCKER_HOST="tcp://h"),
+                  dict(tls, DOCKER_HOST="tcp://h:9"), dict(tls, DOCKER_CONTEXT="here"),
+                  dict(tls, DOCKER_HOST="tcp://h", DOCKER_TLS_VERIFY="0"),
+                  {"DOCKER_TLS": "1", "DOCKER_CERT_PATH": certs, "DOCKER_HOST": "tcp://h"},
+                  {"DOCKER_TLS_VERIFY": "1", "DOCKER_HOST": "tcp://h"},
+                  {"DOCKER_TLS": "1", "DOCKER_HOST": "tcp://h"}]
+        for case in cases:
+            with self.subTest(**case):
+                docker, (dcm, said) = self.docker_says(case), self.dcm_says(case)
+                remote = "\"remote\"" in said  # whose context holds material
+                if docker and (remote or any(k.startswith("DOCKER_TLS") for k in case)):
+                    docker = docker.replace("tcp:", "https:")
+                self.assertEqual(dcm, docker or None, said)
+
+    def test_current_context_that_is_gone(self):
+        with open(os.path.join(self.config, "config.json"), "w") as f:
+            f.write('{"currentContext": "gone"}')
+        where, said = self.dcm_says({})
+        self.assertIsNone(where)
+        self.assertIn('there is no docker context "gone"', said)
+
+    def test_context_without_verification(self):
+        stranger = Authority(dcmtest.fresh("c"), "stranger")
+        material = "ca=%s,cert=%s,key=%s" % (stranger.cert, self.cert, self.key)
+        url = "host=tcp://127.0.0.1:%d" % self.engine.port
+        self.context("strict", "%s,%s" % (url, material))
+        self.context("lenient", "%s,%s,skip-tls-verify=true" % (url, material))
+        dcm = self.dcmd(env=self.env, strict={"docker_context": "strict"},
+                        lenient={"docker_context": "lenient"})
+        self.offline(dcm, "strict", "certificate")
+        self.online(dcm, "lenient", "tls")
 
     test_verified_both_ways = test_each_fault_by_name = test_clear_tcp = None
 

@@ -307,8 +307,24 @@ static void test_local(void **state)
 		{NULL, "secure", NULL, NULL, "https://secure.example:2376", "\"secure\""},
 		{"unix:///a.sock", "far", NULL, NULL, "unix:///a.sock", "DOCKER_HOST"},
 		{"tcp://h", NULL, NULL, NULL, "tcp://h:2375", "DOCKER_HOST"},
-		{"tcp://h", NULL, "1", "tls", "https://h:2376", "DOCKER_HOST"},
-		{"tcp://h:9", NULL, "1", NULL, "https://h:9", "DOCKER_HOST"},
+		{"tcp://h", NULL, "0", "tls", "https://h:2375", "DOCKER_HOST"},
+		{"tcp://h:9", NULL, "1", "tls", "https://h:9", "DOCKER_HOST"},
+		{NULL, "default", "1", "tls", "https://localhost:2376", "localhost"},
+		{NULL, "far", "1", NULL, "ssh://me@far.example", "\"far\" (DOCKER_CONTEXT)"},
+		{" tcp://h:1\n", NULL, NULL, NULL, "tcp://h:1", "DOCKER_HOST"},
+		{"192.0.2.4:2375", NULL, NULL, NULL, "tcp://192.0.2.4:2375", "DOCKER_HOST"},
+		{"h", NULL, NULL, NULL, "tcp://h:2375", "DOCKER_HOST"},
+		{":99", NULL, NULL, NULL, "tcp://localhost:99", "DOCKER_HOST"},
+		{"tcp://", NULL, NULL, NULL, "tcp://localhost:2375", "DOCKER_HOST"},
+		{"tcp://:99", NULL, NULL, NULL, "tcp://localhost:99", "DOCKER_HOST"},
+		{"tcp://h:", NULL, NULL, NULL, "tcp://h:2375", "DOCKER_HOST"},
+		{"::1", NULL, NULL, NULL, "tcp://[::1]:2375", "DOCKER_HOST"},
+		{"tcp://[::1]:7", NULL, NULL, NULL, "tcp://[::1]:7", "DOCKER_HOST"},
+		{"tcp://[::1]:", NULL, NULL, NULL, "tcp://[::1]:2375", "DOCKER_HOST"},
+		{"unix://", NULL, NULL, NULL, "unix:///var/run/docker.sock", "DOCKER_HOST"},
+		{" ", NULL, NULL, NULL, "unix:///var/run/docker.sock", "DOCKER_HOST"},
+		{"/a.sock", NULL, NULL, NULL, "unix:///a.sock", "DOCKER_HOST"},
+		{"ssh://u@h:2/p", NULL, NULL, NULL, "ssh://u@h:2/p", "DOCKER_HOST"},
 		{"unix:///a.sock", NULL, "1", "tls", "unix:///a.sock", "DOCKER_HOST"},
 	};
 	char url[512];
@@ -346,6 +362,17 @@ static void test_local_that_cannot_be(void **state)
 	(void)state;
 	setenv("DOCKER_HOST", "fd://", 1);
 	expect_error(NULL, NULL, 0, "DOCKER_HOST: \"fd://\" is of no kind that dcm knows; exp");
+	setenv("DOCKER_HOST", "npipe://", 1);
+	expect_error(NULL, NULL, 0, "DOCKER_HOST: \"npipe://\" is of no kind that dcm knows; e");
+	setenv("DOCKER_HOST", "tcp://h:x", 1);
+	expect_error(NULL, NULL, 0, "DOCKER_HOST: \"tcp://h:x\" has no valid host and port");
+	setenv("DOCKER_HOST", "tcp://h:1", 1);
+	setenv("DOCKER_TLS_VERIFY", "1", 1);
+	expect_error(NULL, NULL, 0, "DOCKER_HOST: DOCKER_TLS_VERIFY is set, and there is no ca.");
+	unsetenv("DOCKER_TLS_VERIFY");
+	setenv("DOCKER_TLS", "1", 1);
+	expect_error(NULL, NULL, 0, "DOCKER_HOST: DOCKER_TLS is set, and there is no ca.pem in ");
+	unsetenv("DOCKER_TLS");
 	unsetenv("DOCKER_HOST");
 	setenv("DOCKER_CONTEXT", "missing", 1);
 	expect_error(NULL, NULL, 0, "DOCKER_CONTEXT: there is no docker context \"missing\"");
