@@ -72,6 +72,8 @@ struct ssh_resolving *ssh_resolve(struct event_base *base, const struct endpoint
 				  void *arg);
 void ssh_resolve_cancel(struct ssh_resolving *r);
 void ssh_target_free(struct ssh_target *t);
+/* What `ssh -G` printed, into a target that has name, host and user. */
+void ssh_target_read(struct ssh_target *t, const struct endpoint *at, const char *text);
 
 /* ---- backends ---------------------------------------------------------------------- */
 

@@ -194,10 +194,8 @@ static void take_agent(struct ssh_target *t, const char *value)
 }
 
 /* One line of ssh -G: names come first (hostname, user, port), files later. */
-static void take(struct ssh_resolving *r, const char *key, char *value)
+static void take(struct ssh_target *t, const struct endpoint *at, const char *key, char *value)
 {
-	struct ssh_target *t = r->target;
-	const struct endpoint *at = r->at;
 	unsigned long number = strtoul(value, NULL, 10);
 	bool none = !strcmp(value, "none");
 
@@ -231,7 +229,7 @@ static void take(struct ssh_resolving *r, const char *key, char *value)
 }
 
 /* Files whose names depend on host and user wait for the second pass. */
-static void take_all(struct ssh_resolving *r, const char *text, bool names)
+static void take_all(struct ssh_target *t, const struct endpoint *at, const char *text, bool names)
 {
 	static const char *const first[] = {"hostname", "user", "port"};
 
@@ -250,8 +248,14 @@ static void take_all(struct ssh_resolving *r, const char *text, bool names)
 		for (size_t i = 0; i < 3; i++)
 			is_name |= !strcmp(line, first[i]);
 		if (is_name == names)
-			take(r, line, value);
+			take(t, at, line, value);
 	}
+}
+
+void ssh_target_read(struct ssh_target *t, const struct endpoint *at, const char *text)
+{
+	take_all(t, at, text, true);
+	take_all(t, at, text, false);
 }
 
 static void settle(struct ssh_target *t, const struct endpoint *at)
@@ -311,8 +315,7 @@ static void on_config(void *arg, const struct ssh_child_result *got)
 		return;
 	}
 	r->target->have_ssh = true;
-	take_all(r, got->out, true);
-	take_all(r, got->out, false);
+	ssh_target_read(r->target, r->at, got->out);
 	finish(r, NULL);
 }
 

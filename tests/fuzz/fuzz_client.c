@@ -122,12 +122,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct dcm_record r;
 	struct changed changed;
 	struct known k = {.mark = 0};
+	enum dcm_tier tier;
 
 	record_out_init(&r);
 	if (len)
 		memcpy(bytes, data + 1, len);
-	if (!len || record_decode_tier(bytes, len, (enum dcm_tier)((data[0] & 7) % DCM_TIERS), &r, true,
-				       &arena, &room) == DCM_OK) {
+	tier = len ? (enum dcm_tier)((data[0] & 7) % DCM_TIERS) : DCM_STATS;
+	if (!len || record_decode_tier(bytes, len, tier, &r, true, &arena, &room) == DCM_OK) {
 		show(&r);
 		ask(filter, format, &r);
 		known_compare(&k, &r, ~0u, &changed);

@@ -180,13 +180,14 @@ static void try_tier(const uint8_t *data, size_t size, enum dcm_tier tier, bool 
 static void try_rows(const uint8_t *data, size_t size, enum dcm_tier tier)
 {
 	struct bytes b = bytes_of(data, size, false);
-	struct dcm_str tags[4];
+	struct dcm_str list[4];
+	const struct record_room room = {list, 4};
 	struct record_dirent dirent = {.generation = 0};
 	struct dcm_host host = {.state = DCM_STARTING};
 	struct dcm_info info = {.uid = 0};
 	struct snapshot_origin origin;
 
-	if (record_decode_host(b.v, b.len, tier, &host)) {
+	if (record_decode_host(b.v, b.len, tier, &host, room)) {
 		check(host.state >= DCM_STARTING && host.state <= DCM_DISABLED);
 		check_str(&b, host.error);
 		check_str(&b, host.engine_version);
@@ -194,13 +195,20 @@ static void try_rows(const uint8_t *data, size_t size, enum dcm_tier tier)
 		check_str(&b, host.transport);
 		check_str(&b, host.os);
 		check_str(&b, host.kernel);
+		check(host.conditions.n + host.warnings.n <= 4);
+		check_strs(&b, host.conditions);
+		check_strs(&b, host.warnings);
 	}
-	if (record_decode_dirent(b.v, b.len, tier, &dirent, tags, 4)) {
+	if (record_decode_dirent(b.v, b.len, tier, &dirent, room)) {
 		check(dirent.tags.n <= 4);
 		check_str(&b, dirent.description);
 		check_strs(&b, dirent.tags);
 	}
-	record_decode_info(b.v, b.len, &info);
+	if (record_decode_info(b.v, b.len, &info, room)) {
+		check(info.conditions.n + info.warnings.n <= 4);
+		check_strs(&b, info.conditions);
+		check_strs(&b, info.warnings);
+	}
 	check(memchr(info.version, 0, sizeof(info.version)) &&
 	      memchr(info.instance, 0, sizeof(info.instance)) &&
 	      memchr(info.runtime_dir, 0, sizeof(info.runtime_dir)));

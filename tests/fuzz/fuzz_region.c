@@ -69,8 +69,8 @@ static struct region *make(bool dir)
 	return r;
 }
 
-static void put(struct region *r, const uint8_t *id, struct dcm_str name, struct region_brief *brief,
-		struct record_buf b[DCM_TIERS])
+static void put(struct region *r, const uint8_t *id, struct dcm_str name,
+		struct region_brief *brief, struct record_buf b[DCM_TIERS])
 {
 	struct region_tier t[DCM_TIERS];
 	unsigned n = 0;
@@ -271,7 +271,7 @@ static void ask(dcm *d, enum dcm_query_kind kind, const char *text)
 	dcm_record_init(&r);
 	if (dcm_query(d, &q, &refs) == DCM_OK) {
 		for (size_t i = 0; kind == DCM_Q_ALL && i < refs.n && i < 40; i++) {
-			if (dcm_read(d, refs.v[i], &r) == DCM_OK)
+			if (dcm_read(d, refs.v[i], &r) == DCM_OK && i < 3)
 				check(dcm_record_json(&r, &json) == DCM_OK);
 			if (dcm_view(d, refs.v[i], DCM_STATUS, &view) == DCM_OK) {
 				dcm_view_str(&view, DCM_F_name, &s);
