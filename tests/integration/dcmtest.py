@@ -81,6 +81,25 @@ def end_process(p, sig=signal.SIGTERM, seconds=20):
     return p.returncode
 
 
+# ---- other users -------------------------------------------------------------------
+
+def public(name):
+    """A program of the build, where every user may run it: the tree may lie elsewhere."""
+    path = os.path.join(directory(), name)
+    if not os.path.exists(path):
+        shutil.copy(os.path.join(BUILD, name), path)
+    return path
+
+
+def become(uid, gid, groups=()):
+    """For preexec_fn: that user, in these groups besides its own, and no others."""
+    def really():
+        os.setgroups(list(groups))
+        os.setgid(gid)
+        os.setuid(uid)
+    return really
+
+
 # ---- the Engine API ----------------------------------------------------------------
 
 class ApiError(Exception):

@@ -1,0 +1,199 @@
+"""What each process of dcmd can reach, as the kernel shows it: descriptors, mappings,
+privileges; after the start, after each was killed, after a reload."""
+import os
+import signal
+import stat
+import subprocess
+
+import dcmtest
+from dcmtest import wait_until
+
+NOBODY = 65534
+ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read().decode(errors="replace")
+
+
+class Process:
+    """A process as /proc shows it."""
+
+    def __init__(self, title, pid):
+        self.title, self.pid = title, pid
+        self.fds = {}  # number -> (what it is, how it was opened)
+        base = "/proc/%d/" % pid
+        for fd in os.listdir(base + "fd"):
+            try:
+                info = dict(line.split(":", 1) for line in
+                            read(base + "fdinfo/" + fd).splitlines() if ":" in line)
+                self.fds[int(fd)] = (os.readlink(base + "fd/" + fd), int(info["flags"], 8))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        self.maps = [line.split(None, 5) for line in read(base + "maps").splitlines()]
+        self.status = dict(line.split(":\t", 1) for line in
+                           read(base + "status").splitlines() if ":\t" in line)
+        self.limits = read(base + "limits")
+
+    def sockets(self):
+        return {int(what[8:-1]) for what, _ in self.fds.values() if what.startswith("socket:")}
+
+    def objects(self, marker):
+        """Memory objects that it has open (a name -> may it write?)."""
+        return {what.partition(marker)[2]: flags & ACCESS != os.O_RDONLY
+                for what, flags in self.fds.values() if marker in what}
+
+    def mapped(self, marker):
+        return {m[5].partition(marker)[2]: m[1] for m in self.maps
+                if len(m) > 5 and marker in m[5]}
+
+
+def unix_sockets():
+    """{inode: (path, listens)} of this machine."""
+    found = {}
+    for line in read("/proc/net/unix").splitlines()[1:]:
+        part = line.split(None, 7)
+        found[int(part[6])] = (part[7] if len(part) > 7 else "", int(part[3], 16) & 0x10000 != 0)
+    return found
+
+
+class Privilege(dcmtest.Case):
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to look into other processes")
+        self.engines = [dcmtest.SimEngine("sim-" + n, 3) for n in "abc"]
+        for e in self.engines:
+            self.addCleanup(e.stop)
+
+    def look(self, dcm):
+        """All processes, once each host is served and no client is connected."""
+        pids = dcm.pids()
+        return {title: Process(title, pid) for title, pid in pids.items()}
+
+    def check_memory(self, p, dcm):
+        marker = "/dev/shm/dcm-%d-%s-:" % (os.geteuid(), dcm.instance)
+        mapped, opened = p.mapped(marker), p.objects(marker)
+        opened.pop("lock")  # each holds it, as a sign of life
+        if p.title == "dcmd: broker":
+            self.assertEqual(set(opened), set(), p.title)
+            self.assertEqual(set(mapped.values()), {"r--s"}, p.title)
+            self.assertEqual([m for m in p.maps if "w" in m[1] and not m[1].endswith("p")], [])
+        else:
+            own = "dir" if p.title == "dcmd: supervisor" else \
+                "host:%s:" % p.title.rpartition(" ")[2]
+            for name in [*mapped, *opened]:
+                self.assertTrue(name.startswith(own), (p.title, name))
+            self.assertEqual(set(mapped.values()), {"rw-s"}, p.title)
+        for m in p.maps:
+            self.assertFalse("w" in m[1] and "x" in m[1], (p.title, m))
+
+    def check_sockets(self, processes, dcm):
+        listener = os.path.join(dcm.runtime, dcm.instance, "broker.sock")
+        known = unix_sockets()
+        owner = {}
+        for p in processes.values():
+            for inode in p.sockets():
+                # A socket of a kind that is not listed there is of another family.
+                self.assertIn(inode, known, (p.title, "a network socket"))
+                path, listens = known[inode]
+                if listens:
+                    self.assertEqual(path, listener)
+                    self.assertIn(p.title, ("dcmd: supervisor", "dcmd: broker"))
+                else:
+                    self.assertNotIn(inode, owner, (p.title, owner.get(inode)))
+                    owner[inode] = p.title
+        broker = processes["dcmd: broker"]
+        self.assertEqual(len([i for i in broker.sockets() if not known[i][0]]), 1,
+                         "the broker has its control socket, and no other that it connected")
+
+    def check_rights(self, p):
+        self.assertEqual(p.status["NoNewPrivs"], "1", p.title)
+        if os.path.exists("/proc/sys/kernel/seccomp/actions_avail"):
+            self.assertEqual(p.status["Seccomp"], "2", p.title)
+            if p.title != "dcmd: supervisor":
+                self.assertGreaterEqual(int(p.status.get("Seccomp_filters", 2)),
+                                        1 if self.sanitized() else 2, p.title)
+        rights = int(p.status["CapEff"], 16)
+        at_most = {"dcmd: supervisor": 0xcf, "dcmd: broker": 0}.get(p.title, 0x7)
+        self.assertEqual(rights & ~at_most, 0, p.title)
+        self.assertEqual(int(p.status["CapInh"], 16), 0, p.title)
+        self.assertRegex(p.limits, r"Max core file size +0 +0 ", p.title)
+
+    def sanitized(self):
+        return b"__asan_init" in open(os.path.join(dcmtest.BUILD, "dcmd"), "rb").read()
+
+    def check(self, dcm, engines):
+        # a client that just left may still be known to the broker
+        wait_until(lambda: all(not path.endswith("broker.sock") or listens for path, listens in
+                               (unix_sockets().get(i, ("", False)) for i in
+                                Process("", dcm.pids()["dcmd: broker"]).sockets())))
+        processes = self.look(dcm)
+        self.assertEqual(set(processes), {"dcmd: supervisor", "dcmd: broker"} |
+                         {"dcmd: collector " + e.name for e in engines})
+        for p in processes.values():
+            with self.subTest(process=p.title):
+                self.check_memory(p, dcm)
+                self.check_rights(p)
+                for what, flags in p.fds.values():
+                    if what.startswith("/") and flags & ACCESS != os.O_RDONLY:
+                        self.assertTrue(what.startswith("/dev/") or what == dcm.log_path, what)
+        self.check_sockets(processes, dcm)
+        return processes
+
+    def test_each_has_what_it_needs_and_no_more(self):
+        a, b, c = self.engines
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml(self.engines))
+        self.addCleanup(dcm.kill)
+        dcm.settle(self.engines)
+        before = self.check(dcm, self.engines)
+        # the successors of those that died inherit nothing more
+        for title in ("dcmd: collector sim-a", "dcmd: broker"):
+            os.kill(before[title].pid, signal.SIGKILL)
+        wait_until(lambda: {"dcmd: collector sim-a", "dcmd: broker"} <= set(dcm.pids()) and
+                   dcm.pids()["dcmd: broker"] != before["dcmd: broker"].pid and
+                   dcm.pids()["dcmd: collector sim-a"] != before["dcmd: collector sim-a"].pid)
+        wait_until(lambda: len(dcm.log_events("broker_indexed")) == 2, "the next broker")
+        dcm.settle(self.engines)
+        self.check(dcm, self.engines)
+        # nor those that a reload brings
+        d = dcmtest.SimEngine("sim-d", 2)
+        self.addCleanup(d.stop)
+        dcm.configure(dcmtest.hosts_yml([b, c, d], **{"sim-c": {"stats": False}}))
+        dcm.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: set(dcm.hosts()) == {"sim-b", "sim-c", "sim-d"} and
+                   "dcmd: collector sim-d" in dcm.pids() and
+                   "dcmd: collector sim-a" not in dcm.pids(), "the reload")
+        dcm.settle([b, c, d])
+        after = self.check(dcm, [b, c, d])
+        self.assertEqual(after["dcmd: collector sim-b"].pid, before["dcmd: collector sim-b"].pid)
+        self.assertEqual(dcm.log_events("not_confined"), [])
+        self.assertEqual(a.process.poll(), None)
+
+    def test_its_own_user_cannot_look_into_it(self):
+        """Neither keys nor what is redacted later: not by /proc, not by a debugger."""
+        e = self.engines[0]
+        os.chmod(e.dir, 0o755)
+        os.chmod(e.socket, 0o666)
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([e]), start=False)
+        self.addCleanup(dcm.kill)
+        for name in (dcm.dir, dcm.config):
+            os.chown(name, NOBODY, NOBODY)
+        command = dcm.command()
+        command[0] = dcmtest.public("dcmd")
+        with open(dcm.log_path, "ab") as log:
+            dcm.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                           stderr=log, cwd="/",
+                                           preexec_fn=dcmtest.become(NOBODY, NOBODY))
+        wait_until(lambda: len(dcm.pids()) == 3, "its processes")
+        marker = "/dev/shm/dcm-%d-%s-:" % (NOBODY, dcm.instance)
+        wait_until(lambda: Process("", dcm.pids()["dcmd: collector sim-a"]).mapped(marker))
+        for title, pid in dcm.pids().items():
+            for name in ("environ", "mem", "maps"):
+                done = subprocess.run(["dd", "if=/proc/%d/%s" % (pid, name), "count=0"],
+                                      preexec_fn=dcmtest.become(NOBODY, NOBODY), check=False,
+                                      capture_output=True, text=True, cwd="/")
+                self.assertIn("Permission denied", done.stderr, (title, name))
+            self.assertEqual(os.stat("/proc/%d/environ" % pid).st_uid, 0, title)
+            self.assertEqual(read("/proc/%d/cmdline" % pid).split("\0")[0], title)
+            self.assertTrue(stat.S_ISREG(os.stat("/proc/%d/status" % pid).st_mode))
