@@ -28,6 +28,7 @@ struct stats {
 	struct dcm_text cache_ages; /* {host: seconds} */
 	double update_interval, cache_ttl;
 	int64_t memory_held, memory_used, events, refreshes, errors, restarts;
+	int64_t refused, truncated;
 };
 
 #define S(m) PROP(struct stats, m)
@@ -37,7 +38,7 @@ static const struct prop stats_props[] = {
 	S(hosts_cached), S(total_containers), S(cache_ages),
 	S_IN(update_interval, U_SECONDS), S_IN(cache_ttl, U_SECONDS),
 	S_IN(memory_held, U_BYTES), S_IN(memory_used, U_BYTES), S(events), S(refreshes),
-	S(errors), S(restarts),
+	S(errors), S(restarts), S(refused), S(truncated),
 };
 const struct rows stats_rows = {stats_props, COUNT(stats_props), NULL, 0};
 
@@ -56,6 +57,8 @@ static void stats_of_host(struct stats *s, const struct dcm_host *h)
 	count(&s->refreshes, h->refreshes);
 	count(&s->errors, h->errors);
 	count(&s->restarts, h->restarts);
+	count(&s->refused, h->refused);
+	count(&s->truncated, h->truncated);
 	if (h->state == DCM_DISABLED)
 		return;
 	if (isfinite(h->age))

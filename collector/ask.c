@@ -168,6 +168,7 @@ static void on_logs(void *arg, const struct engine_reply *r)
 	struct ask *a = arg;
 
 	a->request = NULL;
+	collector_answered(a->collector, r);
 	if (r->failure == ENGINE_STATUS && r->status == 404)
 		answer(a, DCM_ENOTFOUND, "the container went meanwhile");
 	else if (r->failure)
@@ -263,7 +264,9 @@ void ask_received(struct collector *c, const struct control_msg *m)
 	a->arena.max = ARENA_INSPECT;
 	TAILQ_INSERT_TAIL(&c->asks, a, link);
 	c->n_asks++;
-	if (m->what == CONTROL_LOGS) {
+	if (!c->region) {
+		answer(a, DCM_EHOST, "it has no room in /dev/shm: make some");
+	} else if (m->what == CONTROL_LOGS) {
 		begin_logs(a);
 	} else if (m->what == CONTROL_FORGET || m->what == CONTROL_EXPIRE) {
 		forget(a);

@@ -30,6 +30,11 @@ void timer_set(struct event *timer, double seconds)
 	evtimer_add(timer, &t);
 }
 
+void collector_answered(struct collector *c, const struct engine_reply *r)
+{
+	c->over_limit += r->failure == ENGINE_TOO_LONG;
+}
+
 /* After a cycle there is much of it; but looking costs time, too. */
 void collector_trim(struct collector *c)
 {
@@ -79,7 +84,7 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 	while ((rc = control_recv(fd, &m)) == 1) {
 		if (m.kind == CONTROL_ASK)
 			ask_received(c, &m);
-		else if (m.kind == CONTROL_SHOWN && m.generation == region_generation(c->region))
+		else if (m.kind == CONTROL_SHOWN && c->region && m.generation == region_generation(c->region))
 			region_unlink_old(c->region);
 	}
 	if (rc == 0 || (rc != -EAGAIN && rc != -EINTR && rc != -EPROTO))
@@ -88,8 +93,10 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 
 static void announce(struct collector *c, enum control_kind kind)
 {
-	struct control_msg m = {.kind = kind, .generation = region_generation(c->region)};
+	struct control_msg m = {.kind = kind};
 
+	if (c->region)
+		m.generation = region_generation(c->region);
 	collector_say(c, &m);
 }
 
@@ -109,10 +116,15 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (region_beat(c->region) == 1)
-		announce(c, CONTROL_SHARD);
 	c->beat_at = mono_now();
 	announce(c, CONTROL_BEAT);
+	if (!c->region)
+		return;
+	if (region_beat(c->region) == 1)
+		announce(c, CONTROL_SHARD);
+	/* What was refused is asked for again as soon as it fits. */
+	if (condition_on(&c->conditions, COND_SHARD_FULL) && region_room(c->region))
+		cycle_want(c, false, false);
 	session_tick(c);
 }
 
@@ -126,6 +138,16 @@ static void on_sigterm(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- begin and end --------------------------------------------------------------------- */
+
+/* Nothing can be done without a region: say why, and try again. */
+static void wait_for_region(struct collector *c, const char *why)
+{
+	struct control_msg m = {.kind = CONTROL_CONDITION};
+
+	snprintf(m.error, sizeof(m.error), "%s", why);
+	collector_say(c, &m);
+	timer_set(c->again, BEAT);
+}
 
 static int open_region(struct collector *c)
 {
@@ -141,11 +163,14 @@ static int open_region(struct collector *c)
 	bool reattached = false;
 
 	if (region_open(&c->region, &spec, &reattached, err, sizeof(err))) {
-		log_event(LOG_LEVEL_ERROR, "shard_failed", c->host->id, LF_STR("error", err));
+		wait_for_region(c, err);
 		return -1;
 	}
-	if (snapshot_begin(c, reattached))
+	if (snapshot_begin(c, reattached)) { /* what is there may not stay: it makes room */
+		wait_for_region(c, region_error(c->region));
+		region_close(&c->region, true);
 		return -1;
+	}
 	inventory_adopt(c);
 	publish_recount(c);
 	log_event(LOG_LEVEL_DEBUG, "shard_open", c->host->id,
@@ -168,6 +193,24 @@ static struct event_base *new_loop(void)
 	return base;
 }
 
+static void work(struct collector *c)
+{
+	publish_recall(c);
+	publish_flush(c, true); /* the host's row: starting */
+	announce(c, CONTROL_SHARD);
+	session_connect_now(c);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (!open_region(c))
+		work(c);
+}
+
 static int begin(struct collector *c)
 {
 	static const struct timeval second = {1, 0};
@@ -180,22 +223,17 @@ static int begin(struct collector *c)
 	c->control = event_new(c->base, c->env->control, EV_READ | EV_PERSIST, on_control, c);
 	c->sigterm = evsignal_new(c->base, SIGTERM, on_sigterm, c);
 	c->trim = evtimer_new(c->base, on_trim, c);
-	if (!c->beat || !c->control || !c->sigterm || !c->trim || event_add(c->beat, &second) ||
-	    event_add(c->control, NULL) || event_add(c->sigterm, NULL))
+	c->again = evtimer_new(c->base, on_again, c);
+	if (!c->beat || !c->control || !c->sigterm || !c->trim || !c->again ||
+	    event_add(c->beat, &second) || event_add(c->control, NULL) || event_add(c->sigterm, NULL))
 		return -1;
 	if (inventory_init(c) || inspect_init(c) || sampler_init(c) || cycle_init(c) ||
-	    compose_init(c) || publish_init(c))
+	    compose_init(c) || publish_init(c) || session_open(c) || snapshot_init(c))
 		return -1;
-	if (open_region(c))
-		return -1;
-	if (session_open(c))
-		return -1;
-	publish_recall(c);
-	publish_flush(c, true); /* the host's row: starting */
-	announce(c, CONTROL_SHARD);
+	if (!open_region(c))
+		work(c);
 	announce(c, CONTROL_READY);
 	announce(c, CONTROL_BEAT);
-	session_connect_now(c);
 	return 0;
 }
 
@@ -235,6 +273,7 @@ static void end(struct collector *c)
 	free_event(c->control);
 	free_event(c->sigterm);
 	free_event(c->trim);
+	free_event(c->again);
 	if (c->region)
 		region_close(&c->region, false);
 	event_base_free(c->base);

@@ -98,6 +98,8 @@ struct container {
 	bool sample_queued : 1;
 	bool has_sample : 1;
 	bool no_stats : 1; /* the engine refused them the last time */
+	bool refused : 1;  /* there was no space for what was last known of it */
+	bool truncated : 1;
 };
 TAILQ_HEAD(container_queue, container);
 TAILQ_HEAD(inspection_list, inspection);
@@ -145,7 +147,7 @@ struct watch {
 struct inventory {
 	struct container **buckets;
 	size_t n_buckets, count;
-	unsigned published, running, failing;
+	unsigned published, running, failing, truncated;
 	struct container_queue settling, urgent, sweep;
 	struct {
 		uint8_t id[8];
@@ -251,8 +253,10 @@ struct collector {
 	} usage; /* sums over the containers */
 	struct record_buf buf[DCM_TIERS];
 	int64_t events, refreshes, errors;
+	int64_t over_limit; /* answers, events, containers and writes that were refused */
 	/* process */
 	struct event *beat, *control, *sigterm, *trim;
+	struct event *again; /* the region could not be opened: it is tried again */
 	double beat_at; /* the last one that was sent */
 	struct control_msg unsent[64]; /* answers that the control socket had no room for */
 	unsigned n_unsent;
@@ -264,6 +268,8 @@ void collector_trim(struct collector *c); /* gives freed memory back to the syst
 /* Called by what may take seconds on end: its beat comes in time all the same. */
 void collector_alive(struct collector *c);
 void timer_set(struct event *timer, double seconds);
+/* Counts an answer that was longer than its limit. */
+void collector_answered(struct collector *c, const struct engine_reply *r);
 
 /* session.c */
 int session_open(struct collector *c);
@@ -388,6 +394,7 @@ void publish_free(struct collector *c);
 void publish_recall(struct collector *c); /* the row's part that the engine told before */
 
 /* snapshot_file.c */
+int snapshot_init(struct collector *c);
 /* Brings the region, which was opened, to what is known: as it is, or from disk. */
 int snapshot_begin(struct collector *c, bool reattached);
 void snapshot_end(struct collector *c);	    /* writes the last one; blocks */

@@ -140,6 +140,7 @@ struct listing {
 	double began_at, answered; /* mono, Unix */
 	struct arena *arena;
 	unsigned left_out;
+	bool room; /* for what was refused */
 };
 
 static uint64_t list_hash(struct collector *c, const struct dcm_record *r)
@@ -238,7 +239,7 @@ static bool take_listed(const struct decoded *d, void *arg)
 		ct->compose_due = true;
 	if (ct->failures && !changed && !c->cycle.full)
 		return true; /* it has its own time for the next attempt */
-	if (c->cycle.full || changed || !ct->whole)
+	if (ct->refused ? l->room : c->cycle.full || changed || !ct->whole)
 		want_inspect(c, ct);
 	return true;
 }
@@ -267,6 +268,7 @@ static void take_list(struct collector *c, const struct engine_reply *r, char *e
 	int rc;
 
 	c->cycle.number++;
+	l.room = region_room(c->region);
 	rc = decode_list(r->body, r->len, &arena, take_listed, &l, &bad, error);
 	arena_free(&arena);
 	if (rc)
@@ -290,6 +292,7 @@ static void on_list(void *arg, const struct engine_reply *r)
 	char error[DECODE_ERR] = "";
 
 	cy->list = NULL;
+	collector_answered(c, r);
 	if (r->failure) {
 		snprintf(error, sizeof(error), "%.250s", r->error);
 		if (r->failure != ENGINE_STATUS)

@@ -219,6 +219,7 @@ static void on_reply(void *arg, const struct engine_reply *r)
 	char error[DECODE_ERR];
 
 	in->request = NULL;
+	collector_answered(c, r);
 	if (r->failure == ENGINE_STATUS && r->status == 404) {
 		inventory_remove(c, ct, "inspect: no such container");
 		inspect_pump(c);

@@ -97,6 +97,7 @@ struct container *inventory_add(struct collector *c, const uint8_t id[32])
 
 	if (v->count >= CONTAINERS_MAX || !(ct = calloc(1, sizeof(*ct)))) {
 		c->errors++;
+		c->over_limit++;
 		return NULL;
 	}
 	if (v->count >= v->n_buckets)
@@ -147,6 +148,7 @@ static void release(struct collector *c, struct container *ct)
 	v->published -= ct->published;
 	v->running -= ct->published && ct->up;
 	v->failing -= ct->failures > 0;
+	v->truncated -= ct->truncated;
 	while (*at != ct)
 		at = &(*at)->chain;
 	*at = ct->chain;
@@ -291,6 +293,8 @@ static void read_times(struct container *ct, const struct region_item *item)
 	ct->last_updated = r.last_updated;
 	/* the same run as before: its stats stay until there are newer ones */
 	ct->started = hash_str(r.started);
+	ct->truncated = r.truncated;
+	ct->collector->inventory.truncated += r.truncated;
 }
 
 /* What was inspected stays as it is until the next inspect; a list alone does not

@@ -23,6 +23,7 @@ static const double batch = 0.02; /* s */
 void publish_full(struct collector *c)
 {
 	c->refused++; /* it is full until a whole cycle went without */
+	c->over_limit++;
 	condition_set(&c->conditions, COND_SHARD_FULL,
 		      "raise cache.shard_limit, or make room in /dev/shm", "%s",
 		      region_error(c->region));
@@ -216,10 +217,15 @@ int publish_container(struct collector *c, struct container *ct, struct publish_
 		}
 		rc = region_put(c->region, ct->id, &r->name, &brief, tiers, n);
 	}
-	if (put_result(c, rc))
+	ct->refused = put_result(c, rc) == -ENOSPC;
+	if (rc)
 		return PUBLISH_REFUSED;
 	add_usage(c, &was, -1);
 	add_usage(c, &brief, 1);
+	if (src->whole || !ct->whole) {
+		c->inventory.truncated += (unsigned)r->truncated - (unsigned)ct->truncated;
+		ct->truncated = r->truncated;
+	}
 	became_published(c, ct);
 	ct->whole |= src->whole;
 	if (!ct->running)
@@ -282,7 +288,9 @@ void publish_stack(struct collector *c, struct container *ct, struct dcm_strs st
 			r.compose_stack_containers = stack;
 			if (!put_result(c, record_encode(&r, DCM_COMPOSE, &c->buf[DCM_COMPOSE]))) {
 				tier = tier_of(c, DCM_COMPOSE, NAN);
-				put_result(c, region_put(c->region, ct->id, NULL, NULL, &tier, 1));
+				if (put_result(c, region_put(c->region, ct->id, NULL, NULL, &tier,
+							     1)) == -ENOSPC)
+					ct->refused = true;
 			}
 		}
 	}
@@ -346,6 +354,8 @@ static void fill_row(struct collector *c, struct dcm_host *h, struct condition_l
 		.events = c->events,
 		.refreshes = c->refreshes,
 		.errors = c->errors,
+		.refused = c->over_limit,
+		.truncated = c->inventory.truncated,
 		.pid = getpid(),
 	};
 	conditions_list(&c->conditions, list);

@@ -181,6 +181,7 @@ static void on_stats(void *arg, const struct engine_reply *r)
 	char error[DECODE_ERR];
 
 	ct->sampling = NULL;
+	collector_answered(c, r);
 	snprintf(error, sizeof(error), "%.250s", r->error);
 	if (!r->failure && !decode_stats(r->body, r->len, &now, error)) {
 		ct->no_stats = false;

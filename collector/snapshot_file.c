@@ -442,11 +442,9 @@ void snapshot_emptied(struct collector *c, bool on_demand)
 
 /* ---- begin and end ----------------------------------------------------------------------- */
 
-int snapshot_begin(struct collector *c, bool reattached)
+int snapshot_init(struct collector *c)
 {
 	struct snapshot_keeper *k = &c->snapshot;
-	struct region_item self;
-	bool ours;
 
 	k->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	k->timer = evtimer_new(c->base, on_timer, c);
@@ -454,6 +452,15 @@ int snapshot_begin(struct collector *c, bool reattached)
 		k->rung = event_new(c->base, k->bell, EV_READ | EV_PERSIST, on_bell, c);
 	if (!k->timer || !k->rung || event_add(k->rung, NULL))
 		return -1;
+	return 0;
+}
+
+int snapshot_begin(struct collector *c, bool reattached)
+{
+	struct snapshot_keeper *k = &c->snapshot;
+	struct region_item self;
+	bool ours;
+
 	k->origin = origin_of(c->host, &c->rules);
 	snapshot_disk_tidy(c->env->state_dir, c->host->id);
 	ours = reattached && has_mark(c);
@@ -466,11 +473,8 @@ int snapshot_begin(struct collector *c, bool reattached)
 		return 0;
 	}
 	k->origin.forgotten = false;
-	if (reattached && region_reset(c->region) < 0) {
-		log_event(LOG_LEVEL_ERROR, "shard_failed", c->host->id,
-			  LF_STR("error", region_error(c->region)));
+	if (reattached && region_reset(c->region) < 0)
 		return -1;
-	}
 	load(c);
 	put_mark(c);
 	return 0;

@@ -133,10 +133,50 @@ static _Noreturn void run_child(struct supervisor *s, const struct child *c, int
 
 /* ---- fork ----------------------------------------------------------------- */
 
-static void fork_later(struct child *c, double now, const char *what)
+static bool any_in_trouble(const struct supervisor *s, enum condition which)
 {
-	log_event(LOG_LEVEL_ERROR, "child_not_started", child_name(c), LF_STR("role", role(c)),
-		  LF_STR("error", what));
+	if (*s->broker.trouble && s->broker.trouble_of == which)
+		return true;
+	for (size_t i = 0; i < s->n_hosts; i++)
+		if (*s->hosts[i]->trouble && s->hosts[i]->trouble_of == which)
+			return true;
+	return false;
+}
+
+void child_trouble(struct supervisor *s, struct child *c, enum condition which, const char *why)
+{
+	static const char *const mends[COND_COUNT] = {
+		[COND_SHARD_WAITS] = "it is tried again each second",
+		[COND_NOT_STARTED] = "raise the limits of dcmd, it is tried again each second",
+	};
+
+	if (*c->trouble && c->trouble_of == which && !strncmp(c->trouble, why, sizeof(c->trouble) - 1))
+		return;
+	snprintf(c->trouble, sizeof(c->trouble), "%s", why);
+	c->trouble_of = which;
+	condition_set(&s->conditions, which, mends[which], "%s%s: %s",
+		      is_broker(c) ? "the broker" : "host ", c->host, why);
+	if (!is_broker(c))
+		directory_host(s, c);
+}
+
+void child_well(struct supervisor *s, struct child *c, enum condition which)
+{
+	if (!*c->trouble || c->trouble_of != which)
+		return;
+	*c->trouble = '\0';
+	if (!is_broker(c))
+		directory_host(s, c);
+	if (!any_in_trouble(s, which))
+		condition_clear(&s->conditions, which);
+}
+
+static void fork_later(struct supervisor *s, struct child *c, double now, const char *what)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "its process cannot be started: %s", what);
+	child_trouble(s, c, COND_NOT_STARTED, why);
 	c->due = now + 1;
 }
 
@@ -148,6 +188,7 @@ static void forked(struct supervisor *s, struct child *c, double now)
 	c->why = NULL;
 	log_event(LOG_LEVEL_INFO, "child_started", child_name(c), LF_STR("role", role(c)),
 		  LF_INT("pid", c->pid));
+	child_well(s, c, COND_NOT_STARTED);
 	if (is_broker(c))
 		directory_self(s);
 }
@@ -162,7 +203,7 @@ static void child_fork(struct supervisor *s, struct child *c, double now)
 		c->fresh = false;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		fork_later(c, now, strerror(errno));
+		fork_later(s, c, now, strerror(errno));
 		return;
 	}
 	c->pid = fork();
@@ -175,7 +216,7 @@ static void child_fork(struct supervisor *s, struct child *c, double now)
 		close(pair[0]); /* its end tells a child that was forked to end */
 		if (c->pid < 0) {
 			c->pid = 0;
-			fork_later(c, now, what);
+			fork_later(s, c, now, what);
 			return;
 		}
 		pair[0] = -1;

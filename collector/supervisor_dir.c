@@ -60,8 +60,8 @@ void directory_conditions_init(struct supervisor *s)
 	conditions_init(&s->of_broker, NULL, on_condition, s);
 }
 
-static void put_row(struct supervisor *s, const struct host_config *h, uint32_t generation,
-		    int64_t restarts)
+/* c NULL: the host has no collector. */
+static void put_row(struct supervisor *s, const struct host_config *h, const struct child *c)
 {
 	struct dcm_str tags[1024], name = str(h->id);
 	struct record_dirent e = {
@@ -69,8 +69,9 @@ static void put_row(struct supervisor *s, const struct host_config *h, uint32_t 
 		.description = str(h->description),
 		.tags = {.v = tags, .known = true},
 		.enabled = h->enabled,
-		.generation = generation,
-		.restarts = restarts,
+		.generation = c && h->enabled ? c->generation : 0,
+		.restarts = c ? c->restarts : 0,
+		.error = c && *c->trouble ? str(c->trouble) : str(NULL),
 	};
 	struct record_buf config = {0}, status = {0};
 	uint8_t id[32];
@@ -102,7 +103,7 @@ void directory_host(struct supervisor *s, const struct child *c)
 	const struct host_config *h = config_host(&s->config, c->host);
 
 	if (h)
-		put_row(s, h, h->enabled ? c->generation : 0, c->restarts);
+		put_row(s, h, c);
 }
 
 void directory_self(struct supervisor *s)
@@ -203,9 +204,8 @@ void directory_sync(struct supervisor *s)
 	remove_strays(s);
 	for (size_t i = 0; i < s->config.n_hosts; i++) {
 		const struct host_config *h = &s->config.hosts[i];
-		const struct child *c = hosts_find(s, h->id);
 
-		put_row(s, h, c && h->enabled ? c->generation : 0, c ? c->restarts : 0);
+		put_row(s, h, hosts_find(s, h->id));
 	}
 	directory_self(s);
 	if (!s->dir_behind)

@@ -62,6 +62,8 @@ struct child {
 	struct restart_history history;
 	int64_t restarts;
 	uint32_t generation; /* of its shard, as the directory shows it */
+	char trouble[160];   /* why it cannot work, as the directory shows it; "" */
+	enum condition trouble_of;
 	bool shard_gone;     /* when last looked at */
 	struct { /* the last list cycle; reported: since the last log line */
 		bool reported, ok;
@@ -124,6 +126,10 @@ void child_send(struct supervisor *s, struct child *c, const struct control_msg 
 void child_readable(struct supervisor *s, struct child *c, double now);
 void child_writable(struct supervisor *s, struct child *c);
 void children_reap(struct supervisor *s, double now);
+
+/* It cannot work, and why; it can again.  Said once each. */
+void child_trouble(struct supervisor *s, struct child *c, enum condition which, const char *why);
+void child_well(struct supervisor *s, struct child *c, enum condition which);
 
 /* supervisor_hosts.c */
 struct child *hosts_find(struct supervisor *s, const char *id);

@@ -183,6 +183,7 @@ static void shard(struct supervisor *s, struct child *c, const struct control_ms
 	if (!c->wanted || c->fresh)
 		return; /* what it holds is not to be shown any more */
 	c->generation = m->generation;
+	child_well(s, c, COND_SHARD_WAITS);
 	directory_host(s, c);
 	directory_publish(s);
 	child_send(s, c, &shown);
@@ -200,6 +201,8 @@ void message_from(struct supervisor *s, struct child *c, const struct control_ms
 		shard(s, c, m);
 	else if (m->kind == CONTROL_CYCLE && !broker)
 		cycle(s, c, m, now);
-	else if (m->kind == CONTROL_CONDITION && broker && m->lines < COND_COUNT)
+	else if (m->kind == CONTROL_CONDITION && !broker)
+		child_trouble(s, c, COND_SHARD_WAITS, m->error);
+	else if (m->kind == CONTROL_CONDITION && m->lines < COND_COUNT)
 		condition_relay(&s->of_broker, m->lines, *m->error ? m->error : NULL);
 }

@@ -196,6 +196,7 @@ static void on_end(void *arg, const struct engine_reply *r)
 
 	w->stream = NULL;
 	w->open = false;
+	collector_answered(c, r);
 	w->short_lives = lived ? 0 : w->short_lives + 1;
 	snprintf(w->error, sizeof(w->error), "the event stream ended%s%.200s: subscribing anew",
 		 r->error[0] ? ": " : "", r->error);

@@ -27,7 +27,9 @@
 	X(SHARD_FULL, "shard_full", "shard_ok", "all that is known fits into memory again")  \
 	X(SNAPSHOT, "snapshot_failed", "snapshot_ok", "snapshots are written again")         \
 	X(STATS_STRETCHED, "stats_stretched", "stats_ok", "stats come in time again")        \
-	X(DIRECTORY_BEHIND, "directory_behind", "directory_ok", "the directory is up to date")
+	X(DIRECTORY_BEHIND, "directory_behind", "directory_ok", "the directory is up to date") \
+	X(SHARD_WAITS, "shard_waits", "shard_made", "every host has its memory again")       \
+	X(NOT_STARTED, "child_not_started", "children_started", "every process runs again")
 
 enum condition {
 #define CONDITION_ENUM(name, begin, end, says) COND_##name,

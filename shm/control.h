@@ -4,7 +4,8 @@
  * never block.
  *
  *   child -> supervisor   beat, ready, shard (a new generation is to be shown in
- *                         the directory), cycle (a list cycle ended), done
+ *                         the directory), cycle (a list cycle ended), done,
+ *                         condition (of a collector: why it has no shard)
  *   broker -> supervisor  ask (passed on to the host's collector), condition (of its
  *                         own, for the supervisor to publish)
  *   supervisor -> collector   ask, shown (the directory shows your generation)

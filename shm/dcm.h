@@ -251,6 +251,9 @@ struct dcm_host {
 	/* Of the host's collector, for `stats` and `doctor`. */
 	double clock_offset;		     /* engine's clock - ours, s; NaN */
 	int64_t events, refreshes, errors, restarts, pid;
+	/* What went past a limit (docs/limits.md): answers, events and writes that were
+	 * refused; records that were cut. */
+	int64_t refused, truncated;
 	int64_t memory_held, memory_used;    /* bytes of the shard: file, live */
 	/* What a person should know of now: the names of the conditions in force
 	 * ("shard_full"; the log's events), and a sentence "what: mend" for each. */

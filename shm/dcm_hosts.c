@@ -228,7 +228,10 @@ static int read_row(dcm *d, uint32_t slot, struct dcm_piece **pieces, struct dcm
 		    str_of(rc == DCM_ELAYOUT && !d->err[0] ? "its memory is damaged" : d->err);
 		return terminate(pieces, &out->error) ? DCM_OK : DCM_ENOMEM;
 	}
-	return rc == DCM_ENOTFOUND ? DCM_OK : rc;
+	if (rc != DCM_ENOTFOUND)
+		return rc;
+	out->error = s->error[0] ? str_of(s->error) : out->error;
+	return terminate(pieces, &out->error) ? DCM_OK : DCM_ENOMEM;
 }
 
 int dcm_hosts_read(dcm *d, struct dcm_hosts *out)

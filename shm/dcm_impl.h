@@ -40,6 +40,7 @@ struct dcm_slot {
 	uint32_t row_generation;   /* the shard that the row names; 0: none */
 	char host[DCM_HOST_ID_MAX + 1];
 	int64_t restarts;
+	char error[160];	   /* why its collector cannot work; "" */
 
 	uint32_t generation;	   /* of `map` */
 	uint32_t followed_row;	   /* row_generation from which `map` was found */

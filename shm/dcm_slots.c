@@ -182,6 +182,8 @@ static int slot_refresh(dcm *d, uint32_t host, struct dcm_slot *s)
 	s->enabled = row.enabled;
 	s->row_generation = row.generation;
 	s->restarts = row.restarts;
+	snprintf(s->error, sizeof(s->error), "%.*s", (int)row.error.len,
+		 row.error.s ? row.error.s : "");
 	snprintf(s->host, sizeof(s->host), "%.*s", DCM_HOST_ID_MAX, name);
 	s->publish = publish;
 	return DCM_OK;

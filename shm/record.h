@@ -40,13 +40,14 @@ int record_encode_fit(struct dcm_record *r, enum dcm_tier tier, struct record_bu
 int record_encode_host(const struct dcm_host *h, enum dcm_tier tier, struct record_buf *b);
 
 /* Entries of the directory.  CONFIG: {description tags enabled}; STATUS:
- * {generation restarts}.  Self entry, STATUS: struct dcm_info as a map. */
+ * {generation restarts error}.  Self entry, STATUS: struct dcm_info as a map. */
 struct record_dirent {
 	struct dcm_str id, description;
 	struct dcm_strs tags;
 	bool enabled;
 	uint32_t generation; /* of the shard; 0: none */
 	int64_t restarts;
+	struct dcm_str error; /* why its collector cannot work, else null */
 };
 int record_encode_dirent(const struct record_dirent *e, enum dcm_tier tier, struct record_buf *b);
 int record_encode_info(const struct dcm_info *i, struct record_buf *b);

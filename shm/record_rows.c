@@ -28,6 +28,7 @@ static const struct row_field host_stats[] = {
 	FIELD(FLOAT, dcm_host, cpu_percent), FIELD(INT, dcm_host, memory_usage),
 	FIELD(INT, dcm_host, events),	     FIELD(INT, dcm_host, refreshes),
 	FIELD(INT, dcm_host, errors),	     FIELD(INT, dcm_host, pid),
+	FIELD(INT, dcm_host, refused),	     FIELD(INT, dcm_host, truncated),
 };
 const struct row record_host_row[DCM_TIERS] = {
 	[DCM_STATUS] = ROW(host_status),
@@ -42,6 +43,7 @@ static const struct row_field dirent_config[] = {
 static const struct row_field dirent_status[] = {
 	FIELD(U32, record_dirent, generation),
 	FIELD(INT, record_dirent, restarts),
+	FIELD(STR, record_dirent, error),
 };
 const struct row record_dirent_row[DCM_TIERS] = {
 	[DCM_CONFIG] = ROW(dirent_config),

@@ -133,6 +133,7 @@ struct region {
 	char old_object[DCM_OBJECT_NAME_MAX];
 
 	uint64_t full, renewals, repaired;
+	uint32_t wanted; /* units of the smallest write refused since there was room; 0 */
 	char err[256];
 };
 

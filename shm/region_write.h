@@ -103,6 +103,9 @@ void region_each(struct region *r, bool (*fn)(const struct region_item *, void *
 bool region_get(struct region *r, const uint8_t id[32], struct region_item *out);
 void region_get_self(struct region *r, struct region_item *out); /* its id is NULL */
 
+/* Would what was refused last for want of space fit now?  true also where nothing was. */
+bool region_room(struct region *r);
+
 struct region_usage {
 	uint64_t held, live, quarantined, entries; /* bytes, bytes, bytes, count */
 	uint64_t full;		/* writes refused for want of space */

@@ -313,8 +313,29 @@ uint32_t space_alloc(struct region *r, uint32_t units)
 		reclaim_oldest(r);
 	merge(s);
 	off = take_held(r, units);
-	r->full += off == 0;
-	return off;
+	if (off)
+		return off;
+	r->full++;
+	if (!r->wanted || units < r->wanted)
+		r->wanted = units;
+	return 0;
+}
+
+bool region_room(struct region *r)
+{
+	uint64_t full = r->full;
+	uint32_t off;
+
+	if (!r->wanted)
+		return true;
+	off = space_alloc(r, r->wanted);
+	if (!off) {
+		r->full = full; /* nobody's write was refused */
+		return false;
+	}
+	space_free(r, off, r->wanted);
+	r->wanted = 0;
+	return true;
 }
 
 uint64_t space_live(const struct region *r)
