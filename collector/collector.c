@@ -292,6 +292,7 @@ int collector_run(const struct child_env *env, const struct host_config *host,
 	signal(SIGHUP, SIG_IGN);
 	if (!c)
 		return 1;
+	log_host(host->id);
 	c->env = env;
 	c->host = host;
 	c->cache = cache;

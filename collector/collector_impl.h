@@ -130,6 +130,7 @@ struct session {
 	char where[320];
 	enum dcm_host_state state;
 	char error[256]; /* why it is not online; "" */
+	enum dcm_step failed_at; /* in the last attempt */
 	char list_error[256];
 };
 

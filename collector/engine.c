@@ -325,6 +325,12 @@ static void certificate_error(const struct engine_request *q, char *out, size_t 
 		    where, said);
 }
 
+static bool client_refused(const struct engine_request *q)
+{
+	return strstr(q->curl_error, "alert") &&
+	       (strstr(q->curl_error, "certificate") || strstr(q->curl_error, "ca,"));
+}
+
 static enum engine_failure curl_failure(const struct engine_request *q, CURLcode rc, char *out,
 					size_t len)
 {
@@ -364,8 +370,7 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
 	case CURLE_PARTIAL_FILE:
-		if (strstr(q->curl_error, "alert") &&
-		    (strstr(q->curl_error, "certificate") || strstr(q->curl_error, "ca,"))) {
+		if (client_refused(q)) {
 			say(out, len,
 			    "%s refused the client certificate, or wants one (%s): check tls.cert "
 			    "and tls.key in hosts.yml",
@@ -393,6 +398,36 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 	}
 }
 
+/* How far a request came; libcurl tells of each step how long it took. */
+static enum dcm_step failed_step(const struct engine_request *q, CURLcode rc)
+{
+	const char *url = q->engine->ops->url(q->engine->transport);
+	curl_off_t named = 0, connected = 0, ready = 0;
+
+	switch (rc) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return DCM_STEP_NAME;
+	case CURLE_COULDNT_CONNECT:
+		return DCM_STEP_CONNECT;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CONNECT_ERROR:
+		return DCM_STEP_CERTIFICATE;
+	case CURLE_OPERATION_TIMEDOUT:
+		curl_easy_getinfo(q->easy, CURLINFO_NAMELOOKUP_TIME_T, &named);
+		curl_easy_getinfo(q->easy, CURLINFO_CONNECT_TIME_T, &connected);
+		curl_easy_getinfo(q->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+		if (!named)
+			return DCM_STEP_NAME;
+		if (!connected)
+			return DCM_STEP_CONNECT;
+		return !ready && !strncmp(url, "https", 5) ? DCM_STEP_CERTIFICATE : DCM_STEP_API;
+	default: /* TLS 1.3 refuses a client's certificate after the handshake */
+		return client_refused(q) ? DCM_STEP_CERTIFICATE : DCM_STEP_API;
+	}
+}
+
 static void status_error(const struct engine_request *q, long status, char *out, size_t len)
 {
 	char said[192];
@@ -410,7 +445,7 @@ static void status_error(const struct engine_request *q, long status, char *out,
 
 void engine_request_finish(struct engine_request *q, CURLcode rc)
 {
-	struct engine_reply r = {.began = q->began, .date = q->date};
+	struct engine_reply r = {.began = q->began, .date = q->date, .step = DCM_STEP_API};
 
 	memcpy(r.api_version, q->api_version, sizeof(r.api_version));
 	if (q->easy)
@@ -423,6 +458,7 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 		    q->engine->where, q->max >> 10);
 	} else if (rc != CURLE_OK) {
 		r.failure = curl_failure(q, rc, r.error, sizeof(r.error));
+		r.step = failed_step(q, rc);
 	} else if (r.status < 200 || r.status > 299) {
 		r.failure = ENGINE_STATUS;
 		status_error(q, r.status, r.error, sizeof(r.error));

@@ -40,6 +40,7 @@ enum engine_failure {
 };
 struct engine_reply {
 	enum engine_failure failure;
+	enum dcm_step step; /* that failed: name, connect, certificate, else API */
 	long status;	  /* of HTTP; 0: none */
 	const char *body; /* NUL-terminated; lives during the call */
 	size_t len;

@@ -339,6 +339,7 @@ static void fill_row(struct collector *c, struct dcm_host *h, struct condition_l
 	*h = (struct dcm_host){
 		.state = se->state,
 		.error = text(se->error),
+		.step = se->failed_at,
 		.engine_version = text(se->about.version),
 		.api_version = text(se->api),
 		.transport = text(transport_kind(&c->host->at)),

@@ -132,7 +132,7 @@ static double jitter(double seconds)
 	return seconds * (0.8 + 0.4 * drand48());
 }
 
-static void failed(struct collector *c, const char *error)
+static void failed(struct collector *c, enum dcm_step step, const char *error)
 {
 	struct session *se = &c->session;
 	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
@@ -141,6 +141,7 @@ static void failed(struct collector *c, const char *error)
 
 	snprintf(why, sizeof(why), "%s", error);
 	c->errors++;
+	se->failed_at = step;
 	ask_stop(c);
 	disconnect(c);
 	m.containers = c->inventory.published;
@@ -154,6 +155,14 @@ static void failed(struct collector *c, const char *error)
 	timer_set(se->retry, jitter(se->backoff));
 	se->backoff = fmin(se->backoff * 2, backoff_most);
 	collector_trim(c);
+}
+
+/* A unix socket that cannot be opened is docker's. */
+static void failed_reply(struct collector *c, const struct engine_reply *r)
+{
+	bool local = c->host->at.kind == ENDPOINT_UNIX;
+
+	failed(c, local && r->step == DCM_STEP_CONNECT ? DCM_STEP_DOCKER : r->step, r->error);
 }
 
 /* ---- handshake --------------------------------------------------------------------- */
@@ -173,7 +182,7 @@ static void shake(struct collector *c)
 		.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .system_time = NAN};
 	se->step = engine_get_headers(se->engine, "/_ping", on_ping, c);
 	if (!se->step)
-		failed(c, "no memory to ask the engine");
+		failed(c, DCM_STEP_API, "no memory to ask the engine");
 }
 
 static void on_ping(void *arg, const struct engine_reply *r)
@@ -183,7 +192,7 @@ static void on_ping(void *arg, const struct engine_reply *r)
 
 	se->step = NULL;
 	if (r->failure) {
-		failed(c, r->error);
+		failed_reply(c, r);
 		return;
 	}
 	snprintf(se->fresh.api_version, sizeof(se->fresh.api_version), "%s", r->api_version);
@@ -191,7 +200,7 @@ static void on_ping(void *arg, const struct engine_reply *r)
 	se->phase = PHASE_VERSION;
 	se->step = get(c, "/version", on_version);
 	if (!se->step)
-		failed(c, "no memory to ask the engine");
+		failed(c, DCM_STEP_API, "no memory to ask the engine");
 }
 
 /* Chooses the version to speak; false with the sentence where there is none. */
@@ -233,18 +242,18 @@ static void on_version(void *arg, const struct engine_reply *r)
 
 	se->step = NULL;
 	if (r->failure) {
-		failed(c, r->error);
+		failed_reply(c, r);
 		return;
 	}
 	memcpy(header, se->fresh.api_version, sizeof(header));
 	if (decode_version(r->body, r->len, &se->fresh, error)) {
-		failed(c, error);
+		failed(c, DCM_STEP_API, error);
 		return;
 	}
 	if (!se->fresh.api_version[0])
 		memcpy(se->fresh.api_version, header, sizeof(header));
 	if (!negotiate(se, error, sizeof(error))) {
-		failed(c, error);
+		failed(c, DCM_STEP_API, error);
 		return;
 	}
 	se->phase = PHASE_INFO;
@@ -252,7 +261,7 @@ static void on_version(void *arg, const struct engine_reply *r)
 	session_path(c, path, sizeof(path), "/info");
 	se->step = get(c, path, on_info);
 	if (!se->step)
-		failed(c, "no memory to ask the engine");
+		failed(c, DCM_STEP_API, "no memory to ask the engine");
 }
 
 static void on_info(void *arg, const struct engine_reply *r)
@@ -263,7 +272,7 @@ static void on_info(void *arg, const struct engine_reply *r)
 
 	se->step = NULL;
 	if (r->failure && r->failure != ENGINE_STATUS) {
-		failed(c, r->error);
+		failed_reply(c, r);
 		return;
 	}
 	/* an engine whose /info fails is still good for everything else */
@@ -275,7 +284,7 @@ static void on_info(void *arg, const struct engine_reply *r)
 	se->phase = PHASE_SUBSCRIBE;
 	c->row_dirty = true;
 	if (watch_open(c)) {
-		failed(c, "no memory to ask the engine");
+		failed(c, DCM_STEP_API, "no memory to ask the engine");
 		return;
 	}
 	/* some engines send the stream's header with its first event only */
@@ -305,13 +314,14 @@ static void on_transport(void *arg, const char *error)
 	struct session *se = &c->session;
 
 	if (error) {
-		failed(c, error);
+		failed(c, se->ops->failed ? se->ops->failed(se->transport) : DCM_STEP_CONNECT,
+		       error);
 		return;
 	}
 	se->engine = engine_open(c->base, se->ops, se->transport, se->where,
 				 c->cache->connect_timeout, c->cache->request_timeout);
 	if (!se->engine)
-		failed(c, "no memory for the engine's client");
+		failed(c, DCM_STEP_API, "no memory for the engine's client");
 	else
 		shake(c);
 }
@@ -325,14 +335,14 @@ static void attempt(struct collector *c)
 	se->attempt_at = mono_now();
 	se->ops = transport_for(&c->host->at, &why);
 	if (!se->ops) {
-		failed(c, why);
+		failed(c, DCM_STEP_CONNECT, why);
 		return;
 	}
 	se->phase = PHASE_OPEN;
 	se->transport =
 	    se->ops->open(c->base, &c->host->at, c->cache->connect_timeout, on_transport, c);
 	if (!se->transport)
-		failed(c, "no memory for the way to the engine");
+		failed(c, DCM_STEP_CONNECT, "no memory for the way to the engine");
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -361,12 +371,13 @@ void session_listed(struct collector *c, const char *error)
 	bool first = !se->live;
 
 	if (error && first) {
-		failed(c, error);
+		failed(c, DCM_STEP_API, error);
 		return;
 	}
 	snprintf(se->list_error, sizeof(se->list_error), "%s", error ? error : "");
 	if (!error) {
 		se->live = true;
+		se->failed_at = DCM_STEP_NONE;
 		se->backoff = backoff_first;
 	}
 	if (first) {
@@ -400,7 +411,7 @@ static void on_probe(void *arg, const struct engine_reply *r)
 
 	c->session.ping = NULL;
 	if (r->failure && r->failure != ENGINE_STATUS)
-		failed(c, r->error);
+		failed_reply(c, r);
 }
 
 void session_suspect(struct collector *c)

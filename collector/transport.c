@@ -2,6 +2,7 @@
 #include "transport.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const struct transport_ops *transport_for(const struct endpoint *at, const char **why)
 {
@@ -30,20 +31,24 @@ const char *transport_kind(const struct endpoint *at)
 void transport_where(const struct endpoint *at, char *buf, size_t len)
 {
 	const char *host = at->hostname ? at->hostname : "?";
+	bool v6 = strchr(host, ':') != NULL;
+	const char *open = v6 ? "[" : "", *close = v6 ? "]" : "";
 
 	switch (at->kind) {
 	case ENDPOINT_UNIX:
 		snprintf(buf, len, "unix://%s", at->path ? at->path : "?");
 		break;
 	case ENDPOINT_TCP:
-		snprintf(buf, len, "tcp://%s:%u", host, at->port ? at->port : 2375);
+		snprintf(buf, len, "tcp://%s%s%s:%u", open, host, close,
+			 at->port ? at->port : 2375);
 		break;
 	case ENDPOINT_TLS:
-		snprintf(buf, len, "https://%s:%u", host, at->port ? at->port : 2376);
+		snprintf(buf, len, "https://%s%s%s:%u", open, host, close,
+			 at->port ? at->port : 2376);
 		break;
 	case ENDPOINT_SSH:
-		snprintf(buf, len, "ssh://%s%s%s:%u", at->user ? at->user : "", at->user ? "@" : "",
-			 host, at->port ? at->port : 22);
+		snprintf(buf, len, "ssh://%s%s%s%s%s:%u", at->user ? at->user : "",
+			 at->user ? "@" : "", open, host, close, at->port ? at->port : 22);
 		break;
 	}
 }

@@ -12,6 +12,7 @@
 #include <event2/event.h>
 #include <curl/curl.h>
 
+#include "../shm/dcm.h"
 #include "config.h"
 
 struct transport;
@@ -23,6 +24,8 @@ struct transport_ops {
 	struct transport *(*open)(struct event_base *base, const struct endpoint *at,
 				  double connect_timeout,
 				  void (*done)(void *arg, const char *error), void *arg);
+	/* The step that it failed at, where done() had a sentence.  NULL: it never does. */
+	enum dcm_step (*failed)(const struct transport *t);
 	/* Sets what a request needs on an easy handle: URL base is in *url. */
 	int (*prepare)(struct transport *t, CURL *easy);
 	const char *(*url)(struct transport *t); /* "http://docker" */

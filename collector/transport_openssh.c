@@ -59,6 +59,7 @@ struct ssh_way {
 	bool answered;
 	char *engine; /* "": only docker knows */
 	bool up, dead, dials;
+	enum dcm_step step; /* that it is at, or that failed */
 	struct dial dial[PROGRAM_DIALS];
 	int waiting[PROGRAM_WAITING]; /* connections; the first is the next */
 	unsigned n_waiting;
@@ -102,7 +103,7 @@ static void on_fail(evutil_socket_t fd, short what, void *arg)
 	ssh_child_kill(w->master); /* with it goes ssh's own socket */
 	w->master = NULL;
 	unlink(w->local);
-	w->owner->down(w->arg, false, w->why);
+	w->owner->down(w->arg, w->step, false, w->why);
 }
 
 static void no_memory(struct ssh_way *w)
@@ -116,7 +117,7 @@ static void on_master_ended(void *arg, const struct ssh_child_result *r)
 	struct ssh_way *w = arg;
 
 	w->master = NULL;
-	program_error(w->target, r->err, w->why);
+	w->step = program_error(w->target, r->err, w->why);
 	fail(w);
 }
 
@@ -267,6 +268,7 @@ static void logged_in(struct ssh_way *w)
 	struct program_args a;
 
 	event_del(w->deadline);
+	w->step = DCM_STEP_DOCKER;
 	if (w->at->path) {
 		w->engine = strdup(w->at->path);
 		forward(w);
@@ -306,6 +308,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* its ConnectTimeout did not strike: the server talks, and has not let us in */
+	w->step = DCM_STEP_LOGIN;
 	ssh_say(w->why, "timeout: no answer of %s within %.0f s: check the host and the network",
 		w->target->where, w->target->timeout);
 	fail(w);
@@ -425,7 +429,8 @@ static struct ssh_way *program_open(struct event_base *base, const struct endpoi
 	if (!w)
 		return NULL;
 	*w = (struct ssh_way){
-		.base = base, .at = at, .target = target, .owner = owner, .arg = arg};
+		.base = base, .at = at, .target = target, .owner = owner, .arg = arg,
+		.step = DCM_STEP_CONNECT};
 	w->look = evtimer_new(base, on_look, w);
 	w->deadline = evtimer_new(base, on_deadline, w);
 	w->fail = event_new(base, -1, 0, on_fail, w);

@@ -27,8 +27,8 @@ void program_client(struct program_args *a, const struct ssh_target *t, const st
 /* A forwarding of `local` to `remote`, asked of the master. */
 void program_forward(struct program_args *a, const struct ssh_target *t, const struct endpoint *at,
 		     const char *control, const char *local, const char *remote);
-/* What ssh said on its standard error, as a sentence. */
-void program_error(const struct ssh_target *t, const char *said, char *why);
+/* What ssh said on its standard error, as a sentence; returns the step that failed. */
+enum dcm_step program_error(const struct ssh_target *t, const char *said, char *why);
 
 struct ssh_ping;
 /* Writes a ping to fd (taken) and waits for the first bytes of an answer; done is

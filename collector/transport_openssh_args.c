@@ -175,34 +175,41 @@ static void last_line(const char *said, char *out, size_t room)
 	out[n] = '\0';
 }
 
-void program_error(const struct ssh_target *t, const char *said, char *why)
+enum dcm_step program_error(const struct ssh_target *t, const char *said, char *why)
 {
 	static const struct {
 		const char *said, *means;
+		enum dcm_step step;
 	} causes[] = {
 		{"Connection refused", "connection refused by %s: start sshd there, or correct the "
-				       "port (%s)"},
+				       "port (%s)", DCM_STEP_CONNECT},
 		{"Could not resolve", "no address found for the host name of %s: check it in "
-				      "hosts.yml, and DNS (%s)"},
-		{"No route to host", "no route to %s: check the network, or the address (%s)"},
-		{"Network is unreachable", "no route to %s: check the network, or the address (%s)"},
-		{"timed out", "timeout: no answer of %s: check the host and the network (%s)"},
+				      "hosts.yml, and DNS (%s)", DCM_STEP_NAME},
+		{"No route to host", "no route to %s: check the network, or the address (%s)",
+		 DCM_STEP_CONNECT},
+		{"Network is unreachable", "no route to %s: check the network, or the address (%s)",
+		 DCM_STEP_CONNECT},
+		{"timed out", "timeout: no answer of %s: check the host and the network (%s)",
+		 DCM_STEP_CONNECT},
 		{"Too many authentication failures", "login refused by %s: too many keys were tried; "
-						     "give identity_file (%s)"},
+						     "give identity_file (%s)",
+		 DCM_STEP_LOGIN},
 		{"Permission denied", "login refused by %s: add the public key to "
-				      "authorized_keys there, or load its key into an agent (%s)"},
-		{"no matching", "handshake with %s failed: ssh shares no algorithms with it (%s)"},
+				      "authorized_keys there, or load its key into an agent (%s)",
+		 DCM_STEP_LOGIN},
+		{"no matching", "handshake with %s failed: ssh shares no algorithms with it (%s)",
+		 DCM_STEP_CONNECT},
 		{"onnection closed by", "%s closed the connection: is it sshd, and is its MaxStartups "
-					"reached? (%s)"},
+					"reached? (%s)", DCM_STEP_CONNECT},
 		{"onnection reset by", "%s closed the connection: is it sshd, and is its MaxStartups "
-				       "reached? (%s)"},
+				       "reached? (%s)", DCM_STEP_CONNECT},
 	};
 	char line[100];
 
 	last_line(said, line, sizeof(line));
 	if (strcasestr(said, "host key") || strstr(said, "HOST IDENTIFICATION")) {
 		host_key_error(t, said, why);
-		return;
+		return DCM_STEP_HOST_KEY;
 	}
 	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++)
 		if (strstr(said, causes[i].said)) {
@@ -210,7 +217,8 @@ void program_error(const struct ssh_target *t, const char *said, char *why)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 			ssh_say(why, causes[i].means, t->where, line);
 #pragma GCC diagnostic pop
-			return;
+			return causes[i].step;
 		}
 	ssh_say(why, "ssh to %s failed: %s", t->where, line[0] ? line : "it ended without a word");
+	return DCM_STEP_CONNECT;
 }

@@ -41,6 +41,7 @@ struct transport {
 	TAILQ_HEAD(, file_request) files;
 	unsigned reading; /* of them, at most SSH_FILES */
 	bool in_callback, closed, opened, up;
+	enum dcm_step failed; /* where why says it is */
 	ssh_why why;
 };
 
@@ -114,7 +115,7 @@ static void fall_back(struct transport *t, const char *why)
 }
 
 /* Once up, the end of libcurl's connections says it; the way stays for that. */
-static void on_down(void *arg, bool other, const char *why)
+static void on_down(void *arg, enum dcm_step step, bool other, const char *why)
 {
 	struct transport *t = arg;
 
@@ -127,6 +128,7 @@ static void on_down(void *arg, bool other, const char *why)
 		fall_back(t, reason);
 		return;
 	}
+	t->failed = step;
 	ssh_say(t->why, "%s", why);
 	event_active(t->report, 0, 0);
 }
@@ -136,6 +138,7 @@ static const struct ssh_owner owner = {.up = on_up, .down = on_down};
 static void start(struct transport *t)
 {
 	t->ops = transport_ssh_by_program(t->at) ? &ssh_openssh : &ssh_libssh2;
+	t->failed = DCM_STEP_CONNECT;
 	if (t->ops == &ssh_openssh && !t->target->have_ssh) {
 		ssh_say(t->why, "there is no ssh program here, and ssh_backend wants it: install "
 				"openssh-client");
@@ -155,6 +158,7 @@ static void on_target(void *arg, struct ssh_target *target, const char *why)
 
 	t->resolving = NULL;
 	t->target = target;
+	t->failed = DCM_STEP_NAME;
 	if (!target) {
 		ssh_say(t->why, "%s", why);
 		event_active(t->report, 0, 0);
@@ -166,6 +170,7 @@ static void on_target(void *arg, struct ssh_target *target, const char *why)
 		openssh_needed = true;
 	}
 	if (target->jump && t->at->backend == SSH_LIBSSH2) {
+		t->failed = DCM_STEP_CONNECT;
 		ssh_say(t->why, "ssh_config names a ProxyJump or ProxyCommand for %s, which libssh2 "
 				"cannot: set ssh_backend to auto or openssh",
 			target->where);
@@ -293,6 +298,11 @@ static struct transport *ssh_open(struct event_base *base, const struct endpoint
 	return t;
 }
 
+static enum dcm_step ssh_failed(const struct transport *t)
+{
+	return t->failed;
+}
+
 static int ssh_prepare(struct transport *t, CURL *easy)
 {
 	if (t->ops->keeps && !t->ops->keeps(t->way))
@@ -314,6 +324,7 @@ static unsigned ssh_connections(struct transport *t)
 const struct transport_ops transport_ssh = {
     .name = "ssh/libssh2",
     .open = ssh_open,
+    .failed = ssh_failed,
     .prepare = ssh_prepare,
     .url = ssh_url,
     .connections = ssh_connections,
@@ -323,6 +334,7 @@ const struct transport_ops transport_ssh = {
 const struct transport_ops transport_openssh = {
     .name = "ssh/openssh",
     .open = ssh_open,
+    .failed = ssh_failed,
     .prepare = ssh_prepare,
     .url = ssh_url,
     .connections = ssh_connections,

@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "../shm/dcm.h"
 #include "config.h"
 
 enum {
@@ -81,8 +82,9 @@ void ssh_target_read(struct ssh_target *t, const struct endpoint *at, const char
  * afterwards: it may be closed in there. */
 struct ssh_owner {
 	void (*up)(void *arg);
-	/* It never came up, or it is lost.  other: the system's ssh may well manage. */
-	void (*down)(void *arg, bool other, const char *why);
+	/* It never came up, for this step failed, or it is lost.  other: the system's ssh
+	 * may well manage. */
+	void (*down)(void *arg, enum dcm_step step, bool other, const char *why);
 };
 struct ssh_way;
 typedef void ssh_file_done(void *arg, const char *data, size_t len, const char *error);

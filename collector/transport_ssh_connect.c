@@ -67,10 +67,8 @@ static void connect_next(struct ssh_way *w, int e)
 			e = errno;
 			continue;
 		}
-		if (!connect(w->fd, a->ai_addr, a->ai_addrlen) || errno == EINPROGRESS) {
-			w->phase = SSH_CONNECT;
+		if (!connect(w->fd, a->ai_addr, a->ai_addrlen) || errno == EINPROGRESS)
 			return;
-		}
 		e = errno;
 	}
 	connect_failed(w, e);
@@ -82,13 +80,15 @@ static void on_addresses(void *arg, struct addrinfo *list, const char *error)
 
 	w->lookup = NULL;
 	w->addresses = w->next = list;
-	if (error)
+	if (error) {
 		ssh_fail(w, false,
 			 "no address found for the host name of %s (%s): check it in hosts.yml, "
 			 "and DNS",
 			 w->target->where, error);
-	else
+	} else {
+		w->phase = SSH_CONNECT;
 		connect_next(w, EHOSTUNREACH);
+	}
 	ssh_turn(w);
 }
 
@@ -118,6 +118,7 @@ static void begin_handshake(struct ssh_way *w)
 	libssh2_session_callback_set(w->ssh, LIBSSH2_CALLBACK_RECV, (void *)on_recv);
 	methods = ssh_known_methods(w->known);
 	if (!*methods) {
+		w->phase = SSH_HOST_KEY;
 		ssh_fail(w, true,
 			 "libssh2 cannot check the host key of %s that known_hosts holds (RSA, "
 			 "FIDO or a certificate): set ssh_backend to auto or openssh",
@@ -204,6 +205,7 @@ void ssh_check_host_key(struct ssh_way *w)
 	const char *key = libssh2_session_hostkey(w->ssh, &len, &type), *file;
 	enum ssh_known_verdict v = KNOWN_NOT;
 
+	w->phase = SSH_HOST_KEY;
 	if (key)
 		v = ssh_known_check(w->known, (const unsigned char *)key, len, &file);
 	if (!key || v != KNOWN_OK) {

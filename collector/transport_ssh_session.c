@@ -55,6 +55,13 @@ void ssh_kick(struct ssh_way *w)
 
 void ssh_fail(struct ssh_way *w, bool other, const char *fmt, ...)
 {
+	static const enum dcm_step step_of[] = {
+		[SSH_LOOKUP] = DCM_STEP_NAME,	     [SSH_CONNECT] = DCM_STEP_CONNECT,
+		[SSH_HANDSHAKE] = DCM_STEP_CONNECT,  [SSH_HOST_KEY] = DCM_STEP_HOST_KEY,
+		[SSH_METHODS] = DCM_STEP_LOGIN,	     [SSH_LOGIN] = DCM_STEP_LOGIN,
+		[SSH_DISCOVER] = DCM_STEP_DOCKER,    [SSH_PROBE_FORWARD] = DCM_STEP_DOCKER,
+		[SSH_PROBE_DIAL] = DCM_STEP_DOCKER,  [SSH_UP] = DCM_STEP_CONNECT,
+	};
 	va_list ap;
 
 	if (w->phase == SSH_DEAD)
@@ -62,6 +69,7 @@ void ssh_fail(struct ssh_way *w, bool other, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(w->why, sizeof(w->why), fmt, ap);
 	va_end(ap);
+	w->step = step_of[w->phase];
 	w->phase = SSH_DEAD;
 	w->say_down = true;
 	w->say_up = false;
@@ -251,7 +259,7 @@ void ssh_turn(struct ssh_way *w)
 	wait_for(w);
 	if (w->say_down) {
 		w->say_down = false;
-		w->owner->down(w->owner_arg, w->other, w->why);
+		w->owner->down(w->owner_arg, w->step, w->other, w->why);
 	} else if (w->say_up) {
 		w->say_up = false;
 		w->owner->up(w->owner_arg);
@@ -268,7 +276,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	static const char *const doing[] = {"looking up its name", "connecting", "in the handshake",
-					    "at login", "at login"};
+					    "in the handshake", "at login", "at login"};
 	struct ssh_way *w = arg;
 
 	(void)fd;

@@ -84,6 +84,7 @@ enum ssh_phase {
 	SSH_LOOKUP,
 	SSH_CONNECT,
 	SSH_HANDSHAKE,
+	SSH_HOST_KEY,
 	SSH_METHODS, /* which ways to log in? */
 	SSH_LOGIN,
 	SSH_DISCOVER,
@@ -146,6 +147,7 @@ struct ssh_way {
 
 	/* what to tell the owner, from the kick event */
 	bool say_up, say_down, other;
+	enum dcm_step step; /* that failed */
 	ssh_why why;
 
 	struct ssh_file files[SSH_FILES];

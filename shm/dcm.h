@@ -236,6 +236,21 @@ enum dcm_host_state {
 };
 const char *dcm_host_state_name(enum dcm_host_state s);
 
+/* The steps of the way to an engine.  Over a unix socket there are docker and API;
+ * over TCP name, connect and API, with TLS certificate before that; over SSH name,
+ * connect, host key, login, docker and API. */
+enum dcm_step {
+	DCM_STEP_NONE,
+	DCM_STEP_NAME,	      /* the host's name has an address */
+	DCM_STEP_CONNECT,     /* something answers at its port */
+	DCM_STEP_CERTIFICATE, /* TLS, and both certificates */
+	DCM_STEP_HOST_KEY,
+	DCM_STEP_LOGIN,
+	DCM_STEP_DOCKER,      /* the engine's socket can be opened there */
+	DCM_STEP_API,	      /* ping, version, list */
+};
+const char *dcm_step_name(enum dcm_step s); /* "host key"; "" for none */
+
 struct dcm_host {
 	struct dcm_str id;
 	enum dcm_host_state state;
@@ -255,6 +270,7 @@ struct dcm_host {
 	 * refused; records that were cut. */
 	int64_t refused, truncated;
 	int64_t memory_held, memory_used;    /* bytes of the shard: file, live */
+	enum dcm_step step; /* that the last attempt failed at; DCM_STEP_NONE: none */
 	/* What a person should know of now: the names of the conditions in force
 	 * ("shard_full"; the log's events), and a sentence "what: mend" for each. */
 	struct dcm_strs conditions, warnings;

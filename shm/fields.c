@@ -117,6 +117,14 @@ const char *dcm_host_state_name(enum dcm_host_state s)
 	return (unsigned)s < sizeof(names) / sizeof(names[0]) ? names[s] : "unknown";
 }
 
+const char *dcm_step_name(enum dcm_step s)
+{
+	static const char *const names[] = {"",		"name",	 "connect", "certificate",
+					    "host key", "login", "docker",  "API"};
+
+	return (unsigned)s < sizeof(names) / sizeof(names[0]) ? names[s] : "";
+}
+
 static const char *const status_names[] = {"", "created", "running", "paused",
 					   "restarting", "removing", "exited", "dead"};
 static const char *const health_names[] = {"", "healthy", "unhealthy", "starting"};

@@ -32,6 +32,7 @@ enum {
 static enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
 static unsigned log_dropped;
+static const char *log_own_host;
 
 struct line {
 	char s[LINE_BYTES];
@@ -43,6 +44,11 @@ void log_init(enum log_level least, bool json)
 	log_least = least;
 	log_json = json;
 	log_dropped = 0;
+}
+
+void log_host(const char *host)
+{
+	log_own_host = host;
 }
 
 bool log_wants(enum log_level l)
@@ -254,7 +260,7 @@ void log_fields(enum log_level l, const char *event, const char *host,
 	if (log_dropped)
 		say_lost();
 	put_head(&b, l, event);
-	put_field(&b, &LF_STR("host", host));
+	put_field(&b, &LF_STR("host", host ? host : log_own_host));
 	for (int i = 0; i < n; i++) {
 		/* For people the sentence stands last, as prose. */
 		if (!log_json && fields[i].type == LOG_STR && fields[i].s &&

@@ -13,6 +13,8 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
 void log_init(enum log_level least, bool json);
+/* Lines that name no host are of this one, from now on: in its collector.  It must stay. */
+void log_host(const char *host);
 bool log_wants(enum log_level l);
 
 /* A field of a line.  Numbers are written as numbers in JSON. */

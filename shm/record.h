@@ -34,7 +34,7 @@ int record_encode_fit(struct dcm_record *r, enum dcm_tier tier, struct record_bu
 
 /* The row of a host, as the self entry of its shard holds it: STATUS tier
  * {state error engine_version api_version transport cpus memory_total os kernel
- *  clock_offset conditions warnings}, whose `verified` is the time of the last complete list;
+ *  clock_offset step conditions warnings}, whose `verified` is the time of the last complete list;
  * STATS tier {containers running cpu_percent memory_usage events refreshes
  * errors pid}.  DCM_STATUS or DCM_STATS of `h`. */
 int record_encode_host(const struct dcm_host *h, enum dcm_tier tier, struct record_buf *b);

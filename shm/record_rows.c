@@ -21,7 +21,8 @@ static const struct row_field host_status[] = {
 	FIELD(STR, dcm_host, transport),      FIELD(INT, dcm_host, cpus),
 	FIELD(INT, dcm_host, memory_total),   FIELD(STR, dcm_host, os),
 	FIELD(STR, dcm_host, kernel),	      FIELD(FLOAT, dcm_host, clock_offset),
-	FIELD(STRS, dcm_host, conditions),    FIELD(STRS, dcm_host, warnings),
+	FIELD(STEP, dcm_host, step),	      FIELD(STRS, dcm_host, conditions),
+	FIELD(STRS, dcm_host, warnings),
 };
 static const struct row_field host_stats[] = {
 	FIELD(INT, dcm_host, containers),    FIELD(INT, dcm_host, running),
@@ -124,6 +125,17 @@ static void read_state(struct mp *m, enum dcm_host_state *out)
 			*out = (enum dcm_host_state)i;
 }
 
+static void read_step(struct mp *m, enum dcm_step *out)
+{
+	struct dcm_str s;
+
+	if (!mp_str(m, &s))
+		return;
+	for (int i = DCM_STEP_NONE; i <= DCM_STEP_API; i++)
+		if (mp_key_is(s, dcm_step_name((enum dcm_step)i)))
+			*out = (enum dcm_step)i;
+}
+
 static void read_text(struct mp *m, char *out, size_t size)
 {
 	struct dcm_str s;
@@ -165,6 +177,9 @@ static void read_value(struct rows_reader *r, const struct row_field *f, void *a
 		break;
 	case ROW_STATE:
 		read_state(&r->m, at);
+		break;
+	case ROW_STEP:
+		read_step(&r->m, at);
 		break;
 	case ROW_TEXT:
 		read_text(&r->m, at, f->size);

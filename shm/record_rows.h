@@ -16,6 +16,7 @@ enum row_type {
 	ROW_FLOAT, /* double */
 	ROW_BOOL,  /* bool */
 	ROW_STATE, /* enum dcm_host_state, by name */
+	ROW_STEP,  /* enum dcm_step, by name */
 	ROW_TEXT,  /* char[size] */
 	ROW_TTL,   /* double[DCM_TIERS], as an array */
 };

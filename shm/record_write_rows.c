@@ -48,6 +48,9 @@ static void write_value(msgpack_packer *pk, const struct row_field *f, const voi
 		name = dcm_host_state_name(*(const enum dcm_host_state *)at);
 		record_write_key(pk, name);
 		break;
+	case ROW_STEP:
+		record_write_key(pk, dcm_step_name(*(const enum dcm_step *)at));
+		break;
 	case ROW_TEXT:
 		record_write_str(pk, text(at, f->size));
 		break;
