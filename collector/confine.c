@@ -33,31 +33,39 @@ static const bool sanitized = true;
 static const bool sanitized = false;
 #endif
 
-/* Said once, by the supervisor; children inherit that it was said. */
-static bool said_calls, said_files, said_capabilities;
+/* What cannot be given up: found by the supervisor, which tells; children inherit that
+ * it was told. */
+static char missing[160];
 
-static void missing(bool *said, const char *what, int rc)
+static void note(const char *what, int rc)
 {
-	if (*said || !rc)
-		return;
-	*said = true;
-	log_event(LOG_LEVEL_WARN, "not_confined", NULL, LF_STR("what", what),
-		  LF_STR("error", strerror(-rc)));
+	size_t len = strlen(missing);
+
+	if (rc && !strstr(missing, what))
+		snprintf(missing + len, sizeof(missing) - len, "%s%s: %s", len ? ", " : "", what,
+			 strerror(-rc));
 }
 
 static void only_calls(const struct confine_call *calls, size_t n, enum confine_rule rule)
 {
-	missing(&said_calls, "system calls (seccomp)", confine_calls(calls, n, rule));
+	note("system calls (seccomp)", confine_calls(calls, n, rule));
 }
 
 static void only_files(uint64_t rights, const struct confine_path *paths, size_t n)
 {
-	missing(&said_files, "files (Landlock)", confine_files(rights, paths, n));
+	note("files (Landlock)", confine_files(rights, paths, n));
 }
 
 static void only_capabilities(uint64_t keep)
 {
-	missing(&said_capabilities, "capabilities", confine_capabilities(keep));
+	note("capabilities", confine_capabilities(keep));
+}
+
+/* A child tells of what its supervisor could not foresee. */
+static void tell(const char *host, size_t told)
+{
+	if (strlen(missing) > told)
+		log_event(LOG_LEVEL_WARN, "not_confined", host, LF_STR("error", missing));
 }
 
 /* ---- everybody ------------------------------------------------------------ */
@@ -93,7 +101,7 @@ static const uint64_t kept_by_all = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
 static const uint64_t kept_by_collectors = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
 					   1u << CAP_DAC_READ_SEARCH;
 
-void confine_all(void)
+const char *confine_all(void)
 {
 	const struct rlimit no_core = {0, 0};
 
@@ -101,11 +109,11 @@ void confine_all(void)
 	setrlimit(RLIMIT_CORE, &no_core);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		missing(&said_calls, "programs (no_new_privs)", -errno);
+		note("programs (no_new_privs)", -errno);
 	only_capabilities(kept_by_all);
 	only_calls(never + sanitized, COUNT(never) - sanitized, CONFINE_DENY);
-	/* Children say nothing of what is missing: one line is enough. */
-	missing(&said_files, "files (Landlock)", confine_files_known());
+	note("files (Landlock)", confine_files_known()); /* children will need it */
+	return *missing ? missing : NULL;
 }
 
 /* ---- where files may be --------------------------------------------------- */
@@ -163,6 +171,7 @@ static const struct confine_call broker_calls[] = {
 
 void confine_broker(const struct child_env *env)
 {
+	size_t told = strlen(missing);
 	char state[PATH_MAX];
 	const struct confine_path places[] = {
 		{"/dev/shm", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
@@ -172,11 +181,12 @@ void confine_broker(const struct child_env *env)
 	};
 
 	only_capabilities(0);
-	if (sanitized)
-		return;
-	state_place(env, state);
-	only_files(~0ull, places, COUNT(places));
-	only_calls(broker_calls, COUNT(broker_calls), CONFINE_ONLY);
+	if (!sanitized) {
+		state_place(env, state);
+		only_files(~0ull, places, COUNT(places));
+		only_calls(broker_calls, COUNT(broker_calls), CONFINE_ONLY);
+	}
+	tell(NULL, told);
 }
 
 /* ---- collectors ----------------------------------------------------------- */
@@ -194,6 +204,7 @@ void confine_collector(const struct child_env *env, const struct host_config *ho
 				  LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REFER;
 	const uint64_t never_done = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
 				    LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+	size_t told = strlen(missing);
 	char state[PATH_MAX];
 	const struct confine_path places[] = {
 		{"/dev/shm", of_files},
@@ -207,4 +218,5 @@ void confine_collector(const struct child_env *env, const struct host_config *ho
 	state_place(env, state);
 	only_files(of_files | of_names | never_done, places, COUNT(places));
 	only_calls(programs, COUNT(programs), CONFINE_DENY);
+	tell(host->id, told);
 }

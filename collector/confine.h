@@ -5,7 +5,7 @@
  * packets, a client's request) can do what its user and the kernel let it do.  So
  * each gives up what it never needs: docs/security.md says what, why, and what is
  * left.  Where the kernel (or a container around dcmd) lacks a way to do so, that is
- * one warning in the log, and work goes on without.
+ * a condition (not_confined), and work goes on without.
  *
  * Nothing here can be taken back, and all of it goes over to children.
  */
@@ -16,8 +16,9 @@
 #include "config.h"
 
 /* The supervisor, and so everybody: no new privileges by exec, no core files, no
- * debugger of the same user, none of the system calls that no part of dcmd uses. */
-void confine_all(void);
+ * debugger of the same user, none of the system calls that no part of dcmd uses.
+ * NULL, or (static) what cannot be given up here, and why. */
+const char *confine_all(void);
 /* The broker: no network, no programs, no processes, no files but /dev/shm and
  * STATE_DIR.  Only the system calls that it uses. */
 void confine_broker(const struct child_env *env);

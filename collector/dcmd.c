@@ -358,6 +358,7 @@ static int confined_collector(const struct child_env *env, const struct host_con
 
 static int run(const struct options *o, struct config *config)
 {
+	const char *not_confined = confine_all(); /* before anything is opened or forked */
 	struct instance instance = {
 		.name = o->instance,
 		.runtime_dir = o->runtime_dir,
@@ -370,16 +371,15 @@ static int run(const struct options *o, struct config *config)
 		.listener = -1,
 	};
 	const struct supervisor_options opt = {
+		.not_confined = not_confined,
 		.config_path = o->config,
 		.instance = &instance,
 		.broker = confined_broker,
 		.collector = confined_collector,
 	};
 	char err[INSTANCE_ERR];
-	int rc;
+	int rc = instance_lock(&instance, err);
 
-	confine_all();
-	rc = instance_lock(&instance, err);
 	if (!rc)
 		rc = instance_directories(&instance, err);
 	if (!rc)

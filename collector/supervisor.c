@@ -249,6 +249,10 @@ static int start(struct supervisor *s)
 	if (s->epoll < 0 || s->bell < 0 || watch_signals(s) < 0)
 		return start_failed("descriptors", strerror(errno));
 	directory_conditions_init(s);
+	if (s->opt->not_confined)
+		condition_set(&s->conditions, COND_NOT_CONFINED,
+			      "see docs/security.md for what that means, and what allows it",
+			      "not given up, %s", s->opt->not_confined);
 	if (directory_open(s, err, sizeof(err)) < 0)
 		return start_failed("directory", err);
 	child_init(&s->broker, "", s->started);

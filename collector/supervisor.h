@@ -9,6 +9,7 @@
 struct supervisor_options {
 	const char *config_path; /* NULL: the default file, or none */
 	struct instance *instance; /* locked, with directories and socket */
+	const char *not_confined; /* NULL, or what this machine does not let us give up */
 	/* What the children do. */
 	int (*broker)(const struct child_env *env);
 	int (*collector)(const struct child_env *env, const struct host_config *host,

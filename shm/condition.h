@@ -29,7 +29,8 @@
 	X(STATS_STRETCHED, "stats_stretched", "stats_ok", "stats come in time again")        \
 	X(DIRECTORY_BEHIND, "directory_behind", "directory_ok", "the directory is up to date") \
 	X(SHARD_WAITS, "shard_waits", "shard_made", "every host has its memory again")       \
-	X(NOT_STARTED, "child_not_started", "children_started", "every process runs again")
+	X(NOT_STARTED, "child_not_started", "children_started", "every process runs again")  \
+	X(NOT_CONFINED, "not_confined", "confined", "all processes have given up what they can")
 
 enum condition {
 #define CONDITION_ENUM(name, begin, end, says) COND_##name,

@@ -1,8 +1,11 @@
 """What each process of dcmd can reach, as the kernel shows it: descriptors, mappings,
 privileges; after the start, after each was killed, after a reload."""
+import ctypes
 import os
+import platform
 import signal
 import stat
+import struct
 import subprocess
 
 import dcmtest
@@ -56,6 +59,29 @@ def unix_sockets():
         part = line.split(None, 7)
         found[int(part[6])] = (part[7] if len(part) > 7 else "", int(part[3], 16) & 0x10000 != 0)
     return found
+
+
+# seccomp(2); those of Landlock are 444 to 446 everywhere.
+SECCOMP = {"x86_64": 317, "aarch64": 277}
+
+
+def without_confinement():
+    """For preexec_fn: as in a container whose rules let nobody confine itself."""
+    def op(code, jt, jf, k):
+        return struct.pack("HBBI", code, jt, jf, k)
+    LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+    program = b"".join([
+        op(LOAD, 0, 0, 0), op(EQUAL, 2, 0, SECCOMP[platform.machine()]),
+        op(AT_LEAST, 0, 2, 444), op(AT_LEAST, 1, 0, 447),
+        op(RETURN, 0, 0, 0x00050001), op(RETURN, 0, 0, 0x7fff0000)])
+    text = ctypes.create_string_buffer(program, len(program))
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def really():
+        filter_ = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(text))
+        assert libc.prctl(38, 1, 0, 0, 0) == 0
+        assert libc.prctl(22, 2, filter_) == 0, os.strerror(ctypes.get_errno())
+    return really
 
 
 class Privilege(dcmtest.Case):
@@ -197,3 +223,22 @@ class Privilege(dcmtest.Case):
             self.assertEqual(os.stat("/proc/%d/environ" % pid).st_uid, 0, title)
             self.assertEqual(read("/proc/%d/cmdline" % pid).split("\0")[0], title)
             self.assertTrue(stat.S_ISREG(os.stat("/proc/%d/status" % pid).st_mode))
+
+    def test_where_nothing_can_be_given_up(self):
+        """It works as well, and says once what is missing."""
+        if platform.machine() not in SECCOMP:
+            self.skipTest("no number of seccomp(2) for this machine")
+        e = self.engines[0]
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([e]), start=False)
+        self.addCleanup(dcm.kill)
+        with open(dcm.log_path, "ab") as log:
+            dcm.process = subprocess.Popen(dcm.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                           stderr=log, preexec_fn=without_confinement())
+        wait_until(dcm.hosts, "its memory")
+        dcm.settle([e])
+        self.assertEqual(dcm.run("refresh", "sim-a").returncode, 0)
+        told = dcm.log_events("not_confined")
+        self.assertEqual(len(told), 1, told)
+        for what in ("seccomp", "Landlock", "docs/security.md"):
+            self.assertIn(what, told[0]["error"])
+        self.assertEqual(Process("", dcm.pids()["dcmd: broker"]).status["CapEff"].strip("0\n"), "")
