@@ -4,6 +4,7 @@
  */
 #include "dcm_impl.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define ld(p) atomic_load_explicit((p), memory_order_acquire)
@@ -50,11 +51,26 @@ void dcm_entry_id(const struct dcm_entry *e, uint8_t id[32])
 
 void dcm_hex(const uint8_t *bytes, size_t n, char *out)
 {
-	static const char digits[] = "0123456789abcdef";
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		out[2 * i] = digits[bytes[i] >> 4];
-		out[2 * i + 1] = digits[bytes[i] & 0xf];
+	/* Four bytes at a time: a record is read in less than a microsecond, of which a
+	 * loop over 64 digits would be a tenth. */
+	for (; i + 4 <= n; i += 4) {
+		uint64_t v, ten;
+		uint32_t w;
+
+		memcpy(&w, bytes + i, sizeof(w));
+		v = be32toh(w);
+		v = (v << 16 | v) & 0x0000ffff0000ffff;
+		v = (v << 8 | v) & 0x00ff00ff00ff00ff;
+		v = (v << 4 | v) & 0x0f0f0f0f0f0f0f0f;
+		ten = (v + 0x0606060606060606) >> 4 & 0x0101010101010101;
+		v = htobe64(v + 0x3030303030303030 + ten * ('a' - '0' - 10));
+		memcpy(out + 2 * i, &v, sizeof(v));
+	}
+	for (; i < n; i++) {
+		out[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+		out[2 * i + 1] = "0123456789abcdef"[bytes[i] & 0xf];
 	}
 	out[2 * n] = '\0';
 }

@@ -219,7 +219,6 @@ int dcm_read(dcm *d, struct dcm_ref ref, struct dcm_record *out)
 	region_entry_prefetch(p.map, p.e);
 	now = dcm_now();
 	dcm_info_load(d);
-	region_entry_prefetch_rest(p.map, p.e);
 	rc = DCM_EBUSY;
 	for (int i = 0; i < TRIES && rc == DCM_EBUSY; i++)
 		rc = read_into(&p, &b, out);

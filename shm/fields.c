@@ -131,8 +131,9 @@ static const char *const health_names[] = {"", "healthy", "unhealthy", "starting
 
 static uint8_t code_of(struct dcm_str s, const char *const *names, unsigned n)
 {
-	for (unsigned i = 1; s.s && i < n; i++)
-		if (strlen(names[i]) == s.len && memcmp(names[i], s.s, s.len) == 0)
+	for (unsigned i = 1; s.len && i < n; i++)
+		if (names[i][0] == s.s[0] && strlen(names[i]) == s.len &&
+		    memcmp(names[i], s.s, s.len) == 0)
 			return (uint8_t)i;
 	return 0;
 }

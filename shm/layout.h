@@ -22,14 +22,17 @@
 #define DCM_MAGIC 0x314d4344u /* "DCM1" */
 #define DCM_CANARY 0x0102030405060708ull
 enum {
-	DCM_ABI_MAJOR = 1, /* another: refused */
-	DCM_ABI_MINOR = 1, /* newer: only additions; served */
+	DCM_ABI_MAJOR = 2, /* another: refused */
+	DCM_ABI_MINOR = 0, /* newer: only additions; served */
 	DCM_UNIT = 64,
 	DCM_PAGE = 4096,
 	DCM_ENTRY_SIZE = 128,
 	DCM_TIER_SLOTS = 5,
 	DCM_CHUNKS = 20,	/* entry chunk k holds DCM_CHUNK0 << k entries */
 	DCM_CHUNK0 = 64,
+	DCM_HOME_CHUNK = 4,	/* chunks from this one on have homes behind their entries */
+	DCM_HOMES = 2,		/* of each entry */
+	DCM_HOME_SIZE = 256,
 	DCM_CHANGES = 1024,	/* slots of the change ring, a power of two */
 	DCM_TICKS = 16,		/* per second, of entry times */
 	DCM_SELF = 0,		/* entry 0: the region itself (a host's row) */
@@ -46,21 +49,25 @@ struct dcm_entry {
 	_Atomic uint32_t generation;
 	_Atomic uint32_t reserved;
 	_Atomic uint64_t id[4];	       /* binary id, bytes in order */
+	_Atomic uint64_t ref[DCM_TIER_SLOTS]; /* the first three in this cache line */
 	_Atomic uint64_t name;	       /* reference to a blob: the name's bytes */
 	_Atomic uint64_t brief;	       /* cpu_percent as float:32 | 0:16 | health:8 | status:8 */
 	_Atomic uint64_t memory_usage; /* bytes; UINT64_MAX: not measured */
-	/* second cache line */
-	_Atomic uint64_t ref[DCM_TIER_SLOTS];
 	_Atomic uint32_t verified[DCM_TIER_SLOTS]; /* when last found true */
 	_Atomic uint32_t reserved2;
 };
 _Static_assert(sizeof(struct dcm_entry) == DCM_ENTRY_SIZE, "entry");
 
-/* A reference: blob offset in units in the high half, the low half of the
- * blob's sequence in the low.  0: none. */
-#define DCM_REF(off, seq) (((uint64_t)((off) / DCM_UNIT) << 32) | (uint32_t)(seq))
-#define DCM_REF_OFFSET(ref) ((uint64_t)((ref) >> 32) * DCM_UNIT)
+/* A reference: the units that the blob fills:6 (high; 63: or more), its offset in
+ * units:26, the low half of its sequence:32.  0: none.  Its size is there for a reader
+ * to fetch all of it ahead, before it sees the blob's header; who reads it goes by that. */
+#define DCM_REF(off, units, seq)                                                         \
+	((uint64_t)((units) < DCM_REF_UNITS_MAX ? (units) : DCM_REF_UNITS_MAX) << 58 |    \
+	 ((uint64_t)((off) / DCM_UNIT) << 32) | (uint32_t)(seq))
+#define DCM_REF_UNITS(ref) ((unsigned)((ref) >> 58))
+#define DCM_REF_OFFSET(ref) ((uint64_t)((ref) >> 32 & 0x3ffffff) * DCM_UNIT)
 #define DCM_REF_SEQ(ref) ((uint32_t)(ref))
+enum { DCM_REF_UNITS_MAX = 63 };
 
 /* A blob: immutable once published, at a multiple of 64 bytes. */
 struct dcm_blob {
@@ -75,6 +82,11 @@ struct dcm_blob {
 };
 enum { DCM_BLOB_HEADER = 40, DCM_BLOB_NAME = 15 };
 _Static_assert(sizeof(struct dcm_blob) == DCM_BLOB_HEADER, "blob");
+/* Units that it fills, header and payload. */
+static inline uint32_t dcm_blob_units(uint32_t length)
+{
+	return (DCM_BLOB_HEADER + length + DCM_UNIT - 1) / DCM_UNIT;
+}
 
 /* A table descriptor: offset in units:32 | log2 of buckets:8 | serial:24.
  * A bucket: tag:32 (high) | entry:32; 0 = empty, DCM_TOMBSTONE. */
@@ -138,6 +150,22 @@ static inline uint64_t dcm_chunk_entries(unsigned k)
 static inline uint64_t dcm_chunk_first(unsigned k)
 {
 	return dcm_chunk_entries(k) - DCM_CHUNK0;
+}
+
+/* A chunk is its entries, then their homes: places for blobs of the stats, which of
+ * all tiers are read most, and change most.  That a blob lies there is no promise (a
+ * reference says where), but a reader who knows the entry's number can fetch both
+ * homes while it fetches the entry, instead of one after the other. */
+static inline uint64_t dcm_chunk_bytes(unsigned k)
+{
+	return dcm_chunk_entries(k) *
+	       (DCM_ENTRY_SIZE + (k >= DCM_HOME_CHUNK ? DCM_HOMES * DCM_HOME_SIZE : 0));
+}
+/* How far in its chunk k >= DCM_HOME_CHUNK the homes of an entry lie. */
+static inline uint64_t dcm_homes_at(unsigned k, uint32_t index)
+{
+	return dcm_chunk_entries(k) * DCM_ENTRY_SIZE +
+	       (index - dcm_chunk_first(k)) * (DCM_HOMES * DCM_HOME_SIZE);
 }
 
 /* The hash of an id.  Engines choose ids, so all of it is mixed with a secret

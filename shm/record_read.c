@@ -126,19 +126,29 @@ static const uint8_t *long_begin(struct reader *r, const uint8_t *p, enum mp_typ
 
 INLINE const uint8_t *take_STR(struct reader *r, const uint8_t *p, struct dcm_str *out)
 {
-	struct mp m = {p, r->end, false};
-	const char *s = NULL;
-	uint32_t len = 0;
+	const uint8_t *end = r->end, *s = p + 1;
+	uint32_t tag, len;
 
-	if (mp_short_text(&m, &s, &len))
-		owe(r, s, len);
-	else if (mp_nil(&m))
-		pay(r);
-	else
+	if (p >= end)
 		return long_str(r, p, out);
-	out->s = s;
+	tag = mp_byte(p);
+	len = tag & 0x1f;
+	if ((tag & 0xe0) != 0xa0) {
+		if (tag == 0xc0) {
+			pay(r);
+			*out = (struct dcm_str){0};
+			return s;
+		}
+		if (tag != 0xd9 || s >= end)
+			return long_str(r, p, out);
+		len = mp_byte(s++);
+	}
+	if (len > (size_t)(end - s))
+		return long_str(r, p, out);
+	owe(r, (const char *)s, len);
+	out->s = (const char *)s;
 	out->len = len;
-	return m.p;
+	return s + len;
 }
 
 INLINE const uint8_t *take_INT(struct reader *r, const uint8_t *p, int64_t *out)
@@ -217,6 +227,40 @@ INLINE void *make_room(struct reader *r, const uint8_t *p, uint32_t n, size_t si
 	return room;
 }
 
+/* `n` texts one behind the other.  Where the reader stands is kept beside it, since
+ * for the compiler each NUL may fall on the reader itself. */
+static __attribute__((noinline)) const uint8_t *texts(struct reader *r, const uint8_t *p,
+						      struct dcm_str *v, uint32_t n)
+{
+	const uint8_t *end = r->end, *s;
+	uint8_t *owed = r->owed, *sink = &r->sink;
+	bool terminate = r->terminate;
+	uint32_t tag, len;
+
+	for (struct dcm_str *last = v + n; v < last; v++) {
+		if (end - p >= 2) {
+			tag = mp_byte(p);
+			s = p + 1;
+			len = tag & 0x1f;
+			if (tag == 0xd9)
+				len = mp_byte(s++);
+			if ((tag == 0xd9 || (tag & 0xe0) == 0xa0) && len <= (size_t)(end - s)) {
+				*owed = 0;
+				p = s + len;
+				owed = terminate ? (uint8_t *)(uintptr_t)p : sink;
+				v->s = (const char *)s;
+				v->len = len;
+				continue;
+			}
+		}
+		r->owed = owed;
+		p = long_str(r, p, v);
+		owed = r->owed;
+	}
+	r->owed = owed;
+	return p;
+}
+
 INLINE const uint8_t *take_STRS(struct reader *r, const uint8_t *p, struct dcm_strs *out)
 {
 	struct dcm_str *v;
@@ -225,8 +269,8 @@ INLINE const uint8_t *take_STRS(struct reader *r, const uint8_t *p, struct dcm_s
 
 	p = begin(r, p, MP_ARRAY, &n, &is);
 	v = make_room(r, p, n, sizeof(*v), 1);
-	for (uint32_t i = 0; v && i < n; i++)
-		p = take_STR(r, p, &v[i]);
+	if (v)
+		p = texts(r, p, v, n);
 	*out = is && v ? (struct dcm_strs){v, n, true} : (struct dcm_strs){0};
 	return p;
 }
@@ -239,10 +283,9 @@ INLINE const uint8_t *take_MAP(struct reader *r, const uint8_t *p, struct dcm_ma
 
 	p = begin(r, p, MP_MAP, &n, &is);
 	v = make_room(r, p, n, sizeof(*v), 2);
-	for (uint32_t i = 0; v && i < n; i++) {
-		p = take_STR(r, p, &v[i].key);
-		p = take_STR(r, p, &v[i].value);
-	}
+	_Static_assert(sizeof(*v) == 2 * sizeof(struct dcm_str), "texts side by side");
+	if (v)
+		p = texts(r, p, &v->key, 2 * n);
 	*out = is && v ? (struct dcm_map){v, n, true} : (struct dcm_map){0};
 	return p;
 }
@@ -281,16 +324,16 @@ READ(STRS, struct dcm_strs)
 READ(MAP, struct dcm_map)
 READ(ALIASES, struct dcm_aliases)
 
-/* memcmp() of a length that the compiler knows, by comparisons of 8 bytes, the last
- * of which overlaps the one before: no call, however long the name. */
+/* memcmp() of a length that the compiler knows, by comparisons of 8, 4 or 2 bytes, the
+ * last of which overlaps the one before: no call, however long the name. */
 INLINE bool same(const uint8_t *p, const char *name, size_t len)
 {
-	if (len < 8)
-		return memcmp(p, name, len) == 0;
-	for (size_t i = 0; i + 8 <= len; i += 8)
-		if (memcmp(p + i, name + i, 8) != 0)
+	size_t step = len >= 8 ? 8 : len >= 4 ? 4 : len >= 2 ? 2 : 1;
+
+	for (size_t i = 0; i + step <= len; i += step)
+		if (memcmp(p + i, name + i, step) != 0)
 			return false;
-	return memcmp(p + len - 8, name + len - 8, 8) == 0;
+	return memcmp(p + len - step, name + len - step, step) == 0;
 }
 
 /* The key at p is `name`. */

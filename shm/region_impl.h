@@ -183,7 +183,18 @@ static inline bool entry_live(const struct dcm_entry *e)
 {
 	return (ld(&e->generation) & 1) == 0;
 }
+/* The place of an entry's stats, number `which`: in units; 0: it has none. */
+static inline uint32_t home_of(const struct region *r, uint32_t index, unsigned which)
+{
+	unsigned k = dcm_chunk_of(index);
+
+	if (k < DCM_HOME_CHUNK)
+		return 0;
+	return (uint32_t)((ld(&r->h->chunk[k]) + dcm_homes_at(k, index) + which * DCM_HOME_SIZE) /
+			  DCM_UNIT);
+}
 uint32_t blob_units(uint32_t entry, uint32_t tier, uint32_t length);
+bool blob_at_home(const struct region *r, uint64_t ref); /* one that is sound */
 /* Takes the room that entry 0 is to find in a region that is full, where it is missing. */
 void blob_spare(struct region *r);
 /* A reference to a new blob that nothing leads to yet; 0: no space. */

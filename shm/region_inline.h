@@ -33,6 +33,21 @@ static inline const struct dcm_entry *entry_at(const struct region_map *m, uint3
 	return (const struct dcm_entry *)(m->base + off);
 }
 
+/* Starts fetching an entry, and where the blob of its stats most likely lies.  Nothing
+ * is checked: a fetch ahead of wrong bytes, or of none, does no harm. */
+static inline void entry_ahead(const struct region_map *m, uint32_t index)
+{
+	unsigned k = dcm_chunk_of(index);
+	const uint8_t *chunk;
+
+	if (k < DCM_HOME_CHUNK || k >= DCM_CHUNKS)
+		return;
+	chunk = m->base + load_rlx(&m->h->chunk[k]) % DCM_MAP_SPAN;
+	__builtin_prefetch(chunk + (index - dcm_chunk_first(k)) * DCM_ENTRY_SIZE);
+	for (int i = 0; i < DCM_HOMES; i++)
+		__builtin_prefetch(chunk + dcm_homes_at(k, index) + i * DCM_HOME_SIZE);
+}
+
 /* What was read of an entry, or of a blob, was true when it was read. */
 static inline bool entry_same(const struct dcm_entry *e, uint32_t generation)
 {

@@ -27,11 +27,9 @@ void region_map_close(struct region_map *m);
 /* Entry by index, NULL where out of range; how many there are to look at. */
 const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index);
 uint32_t region_entries(const struct region_map *m);
-/* For an entry that is to be read whole: starts fetching the heads of all its blobs,
- * so that they come together instead of one after the other; and, a little later,
- * what the heads say is behind them. */
+/* For an entry that is to be read whole: starts fetching all its blobs, so that they
+ * come together instead of one after the other. */
 void region_entry_prefetch(const struct region_map *m, const struct dcm_entry *e);
-void region_entry_prefetch_rest(const struct region_map *m, const struct dcm_entry *e);
 
 /* By id or by name.  DCM_OK, DCM_ENOTFOUND, DCM_EBUSY. */
 int region_find_id(const struct region_map *m, const uint8_t id[32], uint32_t *entry,

@@ -5,6 +5,8 @@
  * A blob's life: space that nothing leads to -> seq = 0, fence, header and
  * payload, seq = q -> the caller stores a reference to it -> the caller stores
  * another reference there -> quarantine -> space that nothing leads to.
+ * The stats of an entry that has homes (layout.h) lie in these in turn: space that
+ * is the entry's for good.
  * A sequence is on record in the header before it is used, so that the next
  * writer never gives it out again.
  *
@@ -66,10 +68,36 @@ static bool give_spare(struct region *r, uint64_t ref)
 	return true;
 }
 
+bool blob_at_home(const struct region *r, uint64_t ref)
+{
+	const struct dcm_blob *b = blob_of(r, ref);
+	uint32_t off = (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), entry = ld(&b->entry);
+
+	if (ld(&b->tier) != DCM_STATS || ld(&b->length) > DCM_HOME_SIZE - DCM_BLOB_HEADER)
+		return false;
+	for (unsigned i = 0; i < DCM_HOMES; i++)
+		if (off == home_of(r, entry, i))
+			return true;
+	return false;
+}
+
+/* Stats go to the home that those in force do not lie in, so that a blob stays for
+ * as long as the next one is in force; other blobs, and larger ones, anywhere. */
+static uint32_t place(struct region *r, uint32_t entry, uint32_t tier, uint32_t len)
+{
+	uint32_t home = home_of(r, entry, 0);
+	uint64_t old;
+
+	if (tier != DCM_STATS || !home || len > DCM_HOME_SIZE - DCM_BLOB_HEADER)
+		return space_alloc(r, blob_units(entry, tier, len));
+	old = ld(&entry_of(r, entry)->ref[DCM_STATS]);
+	return DCM_REF_OFFSET(old) / DCM_UNIT == home ? home_of(r, entry, 1) : home;
+}
+
 static uint64_t store_blob(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
 			   const void *data, uint32_t len, uint64_t written)
 {
-	uint32_t units = blob_units(entry, tier, len), off = space_alloc(r, units);
+	uint32_t units = blob_units(entry, tier, len), off = place(r, entry, tier, len);
 	uint64_t q = ld(&r->h->sequence) + 1;
 	struct dcm_blob *b;
 
@@ -89,7 +117,7 @@ static uint64_t store_blob(struct region *r, uint32_t entry, uint32_t generation
 	st_64(&b->written, written);
 	st_words((_Atomic uint64_t *)((uint8_t *)b + DCM_BLOB_HEADER), data, len);
 	st_64_release(&b->seq, q);
-	return DCM_REF((uint64_t)off * DCM_UNIT, q);
+	return DCM_REF((uint64_t)off * DCM_UNIT, dcm_blob_units(len), q);
 }
 
 uint64_t blob_write(struct region *r, uint32_t entry, uint32_t generation, uint32_t tier,
@@ -124,13 +152,13 @@ static uint32_t units_of(const struct region *r, uint64_t ref)
 
 void blob_discard(struct region *r, uint64_t ref)
 {
-	if (ref && !give_spare(r, ref))
+	if (ref && !blob_at_home(r, ref) && !give_spare(r, ref))
 		space_free(r, (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units_of(r, ref));
 }
 
 void blob_retire(struct region *r, uint64_t ref)
 {
-	if (ref && !give_spare(r, ref))
+	if (ref && !blob_at_home(r, ref) && !give_spare(r, ref))
 		space_retire(r, (uint32_t)(DCM_REF_OFFSET(ref) / DCM_UNIT), units_of(r, ref));
 }
 
@@ -148,8 +176,7 @@ struct dcm_str blob_str(const struct region *r, uint64_t ref)
 int chunk_make(struct region *r, unsigned k)
 {
 	uint64_t count = dcm_chunk_entries(k);
-	uint32_t off =
-	    k < DCM_CHUNKS ? space_alloc(r, (uint32_t)(count * (DCM_ENTRY_SIZE / DCM_UNIT))) : 0;
+	uint32_t off = k < DCM_CHUNKS ? space_alloc(r, (uint32_t)(dcm_chunk_bytes(k) / DCM_UNIT)) : 0;
 	struct dcm_entry *e = (struct dcm_entry *)(r->base + (uint64_t)off * DCM_UNIT);
 
 	if (off == 0)

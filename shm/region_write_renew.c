@@ -186,17 +186,20 @@ static bool sparse(const struct region *r)
 {
 	uint64_t held = ld(&r->h->data_limit), live = space_live(r);
 	struct region_extent table;
-	uint32_t base;
+	uint32_t base, kept;
 
 	if (held <= SPARSE_HELD)
 		return false;
 	for (unsigned k = 0; k < DCM_CHUNKS && ld(&r->h->chunk[k]); k++)
-		live -= dcm_chunk_entries(k) * DCM_ENTRY_SIZE;
+		live -= dcm_chunk_bytes(k);
 	table_extent(&r->by_id, &table);
 	live -= (uint64_t)table.units * DCM_UNIT;
 	table_extent(&r->by_name, &table);
 	live -= (uint64_t)table.units * DCM_UNIT;
-	live += entries_kept(r, &base) * (uint64_t)(DCM_ENTRY_SIZE + 2 * 2 * 8);
+	kept = entries_kept(r, &base);
+	live += kept * (uint64_t)(DCM_ENTRY_SIZE + 2 * 2 * 8);
+	if (kept > dcm_chunk_first(DCM_HOME_CHUNK))
+		live += (kept - dcm_chunk_first(DCM_HOME_CHUNK)) * (DCM_HOMES * DCM_HOME_SIZE);
 	return live < held / SPARSE_PART;
 }
 

@@ -64,7 +64,7 @@ static int check_chunks(struct region *r, struct used_list *l)
 	    !(r->h->generation_base & 1) || ld(&r->h->sequence) >> 63)
 		return region_fail(r, EUCLEAN, "%s: its header is damaged", r->object);
 	for (unsigned k = 0; k < DCM_CHUNKS; k++) {
-		uint64_t off = ld(&r->h->chunk[k]), bytes = dcm_chunk_entries(k) * DCM_ENTRY_SIZE;
+		uint64_t off = ld(&r->h->chunk[k]), bytes = dcm_chunk_bytes(k);
 
 		if (off == 0 && dcm_chunk_first(k) >= entries)
 			continue;
@@ -87,6 +87,7 @@ static bool ref_sound(const struct region *r, uint64_t ref, uint32_t entry, uint
 		return false;
 	len = ld(&b->length);
 	return len <= DCM_BLOB_MAX &&
+	       DCM_REF(DCM_REF_OFFSET(ref), dcm_blob_units(len), DCM_REF_SEQ(ref)) == ref &&
 	       within(r, DCM_REF_OFFSET(ref), (uint64_t)blob_units(entry, tier, len) * DCM_UNIT) &&
 	       ld(&b->seq) != 0 && (uint32_t)ld(&b->seq) == DCM_REF_SEQ(ref) &&
 	       ld(&b->seq) <= ld(&r->h->sequence) && ld(&b->entry) == entry &&
@@ -103,8 +104,9 @@ static void check_ref(struct region *r, struct used_list *l, _Atomic uint64_t *s
 	if (ref == 0)
 		return;
 	if (ref_sound(r, ref, entry, generation, tier)) {
-		use(l, DCM_REF_OFFSET(ref), blob_units(entry, tier, ld(&blob_of(r, ref)->length)),
-		    slot);
+		if (!blob_at_home(r, ref)) /* else it lies in what the chunk uses */
+			use(l, DCM_REF_OFFSET(ref),
+			    blob_units(entry, tier, ld(&blob_of(r, ref)->length)), slot);
 		return;
 	}
 	st_64_release(slot, 0);

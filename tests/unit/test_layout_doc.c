@@ -137,9 +137,13 @@ static uint64_t seed(int i)
 /* The blob of a reference, all of its header checked. */
 static uint64_t blob(uint64_t ref, uint64_t entry, uint64_t tier)
 {
-	uint64_t at = (ref >> 32) * value("UNIT"), e = entry_offset(entry);
+	uint64_t at = (ref >> 32 & 0x3ffffff) * value("UNIT"), e = entry_offset(entry), units;
 
 	assert_true(ref != 0 && at < header("data_limit"));
+	units = (value("BLOB_HEADER") + field("Blob", at, "length") + value("UNIT") - 1) /
+		value("UNIT");
+	assert_int_equal(ref >> 58,
+			 units < value("REF_UNITS_MAX") ? units : value("REF_UNITS_MAX"));
 	assert_true((uint32_t)field("Blob", at, "seq") == (uint32_t)ref);
 	assert_true(field("Blob", at, "seq") <= header("sequence"));
 	assert_int_equal(field("Blob", at, "blob_entry"), entry);
@@ -250,18 +254,13 @@ static void write_shard(void)
 	region_beat(region);
 }
 
-static int setup(void **state)
+static void map_shard(void)
 {
 	char object[DCM_OBJECT_NAME_MAX];
 	struct stat st;
 	void *p;
 	int fd;
 
-	(void)state;
-	read_page();
-	snprintf(instance, sizeof(instance), "doc.%d", (int)getpid());
-	hold_instance(instance);
-	write_shard();
 	snprintf(object, sizeof(object), "/dcm-%u-%s-:host:doc-host:1", (unsigned)getuid(),
 		 instance);
 	fd = shm_open(object, O_RDONLY, 0);
@@ -271,6 +270,17 @@ static int setup(void **state)
 	assert_true(p != MAP_FAILED);
 	base = p;
 	assert_true(header("data_limit") == (uint64_t)st.st_size);
+}
+
+static int setup(void **state)
+{
+
+	(void)state;
+	read_page();
+	snprintf(instance, sizeof(instance), "doc.%d", (int)getpid());
+	hold_instance(instance);
+	write_shard();
+	map_shard();
 	return 0;
 }
 
@@ -383,6 +393,58 @@ static void test_changes(void **state)
 			 3); /* last: a removal */
 }
 
+/* Where the stats of an entry lie: 0 or 1 of its homes; -1: anywhere. */
+static int home_of_stats(uint64_t entry)
+{
+	uint64_t first = (value("CHUNK0") << value("HOME_CHUNK")) - value("CHUNK0"), n, chunk, at,
+		 home;
+	unsigned k = (unsigned)value("HOME_CHUNK");
+
+	at = blob(tier_ref(entry, 0), entry, 0);
+	if (entry < first)
+		return -1;
+	while ((value("CHUNK0") << (k + 1)) - value("CHUNK0") <= entry)
+		k++;
+	n = value("CHUNK0") << k;
+	chunk = word(find("Header", "chunk")->at + 8 * k, 8);
+	home = chunk + n * value("ENTRY_SIZE") +
+	       (entry - (n - value("CHUNK0"))) * value("HOMES") * value("HOME_SIZE");
+	if (at < home || (at - home) % value("HOME_SIZE") ||
+	    at >= home + value("HOMES") * value("HOME_SIZE"))
+		return -1;
+	return (int)((at - home) / value("HOME_SIZE"));
+}
+
+/* Stats of a large host lie in two homes in turn; those that do not fit, anywhere. */
+static void test_homes(void **state)
+{
+	enum { MANY = 1200, FIRST = 1000 };
+	struct dcm_str name = {"many", 4};
+	char text[300];
+	struct region_tier t = {DCM_STATS, text, 0, 1.7e9};
+	uint8_t id[32];
+
+	(void)state;
+	memset(text, 't', sizeof(text));
+	for (int round = 0; round < 4; round++) {
+		t.len = round < 3 ? 216 - (uint32_t)round : 217;
+		for (int i = FIRST; i < FIRST + MANY; i++) {
+			id_of(i, id);
+			assert_int_equal(region_put(region, id, &name, NULL, &t, 1), 0);
+		}
+		map_shard();
+		for (int i = FIRST; i < FIRST + MANY; i++) {
+			id_of(i, id);
+			assert_int_equal(home_of_stats(by_id(id)),
+					 by_id(id) < 960 || round == 3 ? -1 : round % 2);
+		}
+	}
+	for (int i = FIRST; i < FIRST + MANY; i++) {
+		id_of(i, id);
+		assert_int_equal(region_remove(region, id), 0);
+	}
+}
+
 /* Grows past a MiB, shrinks, and so goes on in another generation. */
 static void test_successor(void **state)
 {
@@ -413,6 +475,7 @@ int main(void)
 	    cmocka_unit_test(test_header),
 	    cmocka_unit_test(test_containers),
 	    cmocka_unit_test(test_changes),
+	    cmocka_unit_test(test_homes),
 	    cmocka_unit_test(test_successor),
 	};
 

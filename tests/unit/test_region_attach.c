@@ -92,7 +92,7 @@ static void damage(struct region *r, int how)
 		e->ref[DCM_CONFIG] ^= 1ull << 63;
 		break; /* far outside */
 	case 1:
-		e->ref[DCM_CONFIG] = DCM_REF(DCM_PAGE, 1);
+		e->ref[DCM_CONFIG] = DCM_REF(DCM_PAGE, 1, 1);
 		break; /* into the ring */
 	case 2:
 		e->ref[DCM_CONFIG] ^= 1;
@@ -122,7 +122,7 @@ static void damage(struct region *r, int how)
 		b->seq += 1ull << 32;
 		break; /* above the header's */
 	case 11:
-		e->ref[DCM_CONFIG] = DCM_REF(ld(&r->h->data_limit) - 64, 5);
+		e->ref[DCM_CONFIG] = DCM_REF(ld(&r->h->data_limit) - 64, 1, 5);
 		break;
 	}
 }
