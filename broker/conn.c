@@ -218,7 +218,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 /* ---- the whole ------------------------------------------------------------ */
 
-struct conn *conn_new(struct serve *s, int fd, bool may_act)
+struct conn *conn_new(struct serve *s, int fd, uid_t uid, bool may_act)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -230,6 +230,7 @@ struct conn *conn_new(struct serve *s, int fd, bool may_act)
 		return NULL;
 	}
 	c->s = s;
+	c->uid = uid;
 	c->may_act = may_act;
 	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, PREFIX + PROTOCOL_REQUEST_MAX);

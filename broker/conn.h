@@ -22,6 +22,7 @@ struct conn {
 	struct conn_job jobs[JOBS_MAX];
 	unsigned n_jobs;
 	bool waiting;	 /* in the line */
+	uid_t uid;	 /* whose it is */
 	bool may_act;	 /* have engines asked: --refresh-group */
 	bool subscribed, notice_owed;
 	bool closing;	 /* a last reply is on its way; nothing more is taken */
@@ -54,7 +55,7 @@ struct serve {
 void serve_work(struct serve *s);
 
 /* Takes over fd; NULL: no memory, and fd is closed. */
-struct conn *conn_new(struct serve *s, int fd, bool may_act);
+struct conn *conn_new(struct serve *s, int fd, uid_t uid, bool may_act);
 void conn_free(struct conn *c);
 /* Frees it soon, but not under its callers' feet. */
 void conn_doom(struct conn *c);

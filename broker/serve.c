@@ -44,27 +44,42 @@ static bool in_group(int fd, gid_t gid)
 	return found;
 }
 
-/* Who connected: as the kernel knows it, from when it did. */
-static bool is_of(const struct serve *s, int fd, gid_t gid)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+/* Who connected, as the kernel knows it from when it did.  The socket's mode lets in
+ * those that may read; this holds if somebody changed it. */
+struct peer {
+	uid_t uid;
+	bool ours; /* root, or the user of dcmd */
+	bool may_read, may_act;
+};
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+static struct peer peer_of(const struct serve *s, int fd)
+{
+	const struct child_env *env = s->env;
+	struct peer p = {.uid = (uid_t)-1};
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len))
+		return p;
+	p.uid = c.uid;
+	p.ours = c.uid == 0 || c.uid == env->uid;
+	p.may_read = p.ours || c.gid == env->gid || in_group(fd, env->gid);
+	p.may_act = p.ours || !env->refresh_group || c.gid == env->refresh_gid ||
+		    in_group(fd, env->refresh_gid);
+	return p;
+}
+
+/* One who takes all places that one may have leaves some to the others. */
+static bool crowds(const struct serve *s, const struct peer *p)
+{
+	uint32_t most = s->conns_max / 4 * 3, n = 0;
+	struct conn *c;
+
+	if (p->ours || s->stats.conns < most)
 		return false;
-	return peer.uid == 0 || peer.uid == s->env->uid || peer.gid == gid || in_group(fd, gid);
-}
-
-/* The socket's mode lets the same ones in; this holds if somebody changed it. */
-static bool may_ask(const struct serve *s, int fd)
-{
-	return is_of(s, fd, s->env->gid);
-}
-
-/* May it have engines asked, too? */
-static bool may_act(const struct serve *s, int fd)
-{
-	return !s->env->refresh_group || is_of(s, fd, s->env->refresh_gid);
+	TAILQ_FOREACH(c, &s->all, in_all)
+		n += c->uid == p->uid;
+	return n >= most;
 }
 
 /* One reply into the empty socket of somebody who is not let in. */
@@ -86,6 +101,7 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 {
 	static const struct timeval later = {0, 100000};
 	struct serve *s = arg;
+	struct peer p;
 
 	(void)what;
 	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
@@ -99,13 +115,17 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 		if (fd < 0)
 			return;
 		s->stats.accepted++;
-		if (!may_ask(s, fd))
+		p = peer_of(s, fd);
+		if (!p.may_read)
 			turn_away(s, fd, DCM_EACCESS, "this dcmd does not answer your user");
 		else if (s->stats.conns >= s->conns_max)
 			turn_away(s, fd, DCM_EBUSY, "the broker has all the connections it "
 						    "can have: close some");
+		else if (crowds(s, &p))
+			turn_away(s, fd, DCM_EBUSY, "your user has all the connections to the "
+						    "broker that one may have: close some");
 		else
-			conn_new(s, fd, may_act(s, fd));
+			conn_new(s, fd, p.uid, p.may_act);
 	}
 }
 

@@ -126,7 +126,7 @@ static const char *header_fault(const struct dcm_header *h, uint64_t size)
 
 static int open_trusted(const char *object, uid_t uid, struct stat *st, char *err, size_t errlen)
 {
-	int fd = shm_open(object, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	int fd = shm_open(object, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
 
 	if (fd < 0) {
 		if (errno == ENOENT) {

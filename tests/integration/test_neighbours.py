@@ -162,6 +162,30 @@ class Neighbours(dcmtest.Case):
         self.assertEqual(dcm.pids()["dcmd: broker"], pid)
         self.assertEqual(dcm.run("refresh", "sim").returncode, 0)
 
+    def test_one_user_does_not_take_all_connections(self):
+        dcm = self.dcmd("--group", self.group(READERS))
+        with open(os.path.join(dcm.dir, "crowd"), "w", encoding="utf-8") as f:
+            f.write("import socket, sys\n"
+                    "crowd = [socket.socket(socket.AF_UNIX) for _ in range(1100)]\n"
+                    "for s in crowd:\n"
+                    "    s.connect(sys.argv[1])\n"
+                    "print('there', flush=True)\n"
+                    "print(crowd[-1].recv(1000), flush=True)\n"
+                    "sys.stdin.read()\n")
+        holder = subprocess.Popen(
+            ["python3", f.name, os.path.join(dcm.runtime, dcm.instance, "broker.sock")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", text=True,
+            preexec_fn=dcmtest.become(STRANGER, STRANGER, [READERS]))
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.stdin.close)
+        self.addCleanup(dcmtest.end_process, holder)
+        self.assertEqual(holder.stdout.readline(), "there\n")
+        self.assertIn("your user", holder.stdout.readline())
+        # another reader has a place
+        done = self.client(dcm, [READERS], "refresh", "sim", uid=STRANGER + 1)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.client(dcm, [READERS], "refresh", "sim").returncode, 4)
+
     def test_more_connections_than_there_are(self):
         dcm = self.dcmd()
         crowd = [Connection(dcm) for _ in range(1200)]
@@ -323,6 +347,18 @@ class Neighbours(dcmtest.Case):
         done = subprocess.run([os.path.join(dcmtest.BUILD, "dcm-client"), "--instance",
                                dcm.instance, "--runtime-dir", os.path.dirname(place), "ps"],
                               capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+        self.assertIn("not trusted", done.stderr)
+        # nor do they wait for somebody to write into a pipe
+        os.chown(place, 0, 0)
+        pipe = "/dev/shm/dcm-0-%s-:dir" % (dcm.instance + "-pipe")
+        os.rename(place, place + "-pipe")
+        os.mkfifo(pipe, 0o644)
+        self.addCleanup(os.unlink, pipe)
+        os.chown(pipe, STRANGER, STRANGER)
+        done = subprocess.run([os.path.join(dcmtest.BUILD, "dcm-client"), "--instance",
+                               dcm.instance + "-pipe", "--runtime-dir", os.path.dirname(place),
+                               "ps"], capture_output=True, text=True, check=False, timeout=60)
         self.assertEqual((done.returncode, done.stdout), (3, ""))
         self.assertIn("not trusted", done.stderr)
         # nor where others may write what is to be read
