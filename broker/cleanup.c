@@ -12,6 +12,9 @@
 
 #include "../shm/log.h"
 
+/* s: a collector sees a step within a beat, and writes its snapshot within 5 minutes */
+static const double CLOCK_PATIENCE = 5, SLEEP_PATIENCE = 60, FILES_PATIENCE = 600;
+
 static double now_of(clockid_t clock)
 {
 	struct timespec t;
@@ -25,6 +28,20 @@ void cleanup_init(struct cleanup *c, const struct child_env *env, dcm *d, struct
 	*c = (struct cleanup){.env = env, .d = d, .requests = r};
 	/* The first round soon: what a crash left is cleared at the next start. */
 	c->memory_due = c->disk_due = now_of(CLOCK_MONOTONIC) + 1;
+	clock_watch_init(&c->clock);
+}
+
+/* Where the clock was set, ages in memory are wrong until their writers have seen it, and
+ * those of files until they are written again; behind a sleep all is old, and may be
+ * verified at once. */
+static void mind_clock(struct cleanup *c, const struct dcm_info *info, double now)
+{
+	double set, slept;
+
+	if (!clock_watch_look(&c->clock, &set, &slept))
+		return;
+	c->memory_due = fmax(c->memory_due, now + (slept != 0 ? SLEEP_PATIENCE : CLOCK_PATIENCE));
+	c->disk_due = now + fmax(info->disk_cleanup_interval, FILES_PATIENCE);
 }
 
 /* Hosts that nobody has verified for too long hold no containers any more.  What
@@ -61,6 +78,7 @@ void cleanup_tick(struct cleanup *c)
 		return;
 	if (dcm_info_read(c->d, &info) != DCM_OK)
 		return;
+	mind_clock(c, &info, now);
 	if (now >= c->memory_due) {
 		unsigned n = cleanup_orphans("/dev/shm", c->env->uid, c->env->instance,
 					     &c->dead, now);

@@ -14,6 +14,7 @@
 #define DCM_CLEANUP_H
 
 #include "../shm/child.h"
+#include "../shm/clock.h"
 #include "../shm/dcm.h"
 #include "../shm/names.h"
 #include "requests.h"
@@ -34,6 +35,7 @@ struct cleanup {
 	struct requests *requests;
 	struct orphans dead;
 	double memory_due, disk_due; /* monotonic s */
+	struct clock_watch clock;
 };
 void cleanup_init(struct cleanup *c, const struct child_env *env, dcm *d, struct requests *r);
 /* Each second: does what is due, by the intervals that the memory shows. */

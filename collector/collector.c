@@ -113,6 +113,7 @@ void collector_alive(struct collector *c)
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
+	double set, slept;
 
 	(void)fd;
 	(void)what;
@@ -120,6 +121,8 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 	announce(c, CONTROL_BEAT);
 	if (!c->region)
 		return;
+	if (clock_watch_look(&c->clock, &set, &slept))
+		session_clock(c, set, slept);
 	if (region_beat(c->region) == 1)
 		announce(c, CONTROL_SHARD);
 	/* What was refused is asked for again as soon as it fits. */
@@ -219,6 +222,7 @@ static int begin(struct collector *c)
 	if (!c->base)
 		return -1;
 	TAILQ_INIT(&c->asks);
+	clock_watch_init(&c->clock);
 	c->beat = event_new(c->base, -1, EV_PERSIST, on_beat, c);
 	c->control = event_new(c->base, c->env->control, EV_READ | EV_PERSIST, on_control, c);
 	c->sigterm = evsignal_new(c->base, SIGTERM, on_sigterm, c);

@@ -28,6 +28,7 @@
 #include <sys/queue.h>
 
 #include "../shm/child.h"
+#include "../shm/clock.h"
 #include "../shm/condition.h"
 #include "../shm/control.h"
 #include "../shm/log.h"
@@ -245,7 +246,8 @@ struct collector {
 	/* publishing */
 	struct event *flush;
 	double flushed_at;
-	double listed; /* Unix s of the last complete list; NaN */
+	double listed; /* Unix s of the last complete list; NaN: none, or the row has it */
+	bool was_listed;
 	bool row_dirty;
 	unsigned refused; /* writes in this cycle that the region had no space for */
 	struct usage {
@@ -259,6 +261,7 @@ struct collector {
 	struct event *beat, *control, *sigterm, *trim;
 	struct event *again; /* the region could not be opened: it is tried again */
 	double beat_at; /* the last one that was sent */
+	struct clock_watch clock;
 	struct control_msg unsent[64]; /* answers that the control socket had no room for */
 	unsigned n_unsent;
 };
@@ -281,6 +284,8 @@ void session_stream_lost(struct collector *c, const char *error);
 void session_listed(struct collector *c, const char *error); /* a list ended; NULL: well */
 void session_update(struct collector *c);		     /* the state, from what is known now */
 void session_tick(struct collector *c);			     /* each second */
+/* The wall clock was set, or the machine slept, by so many seconds. */
+void session_clock(struct collector *c, double set, double slept);
 /* "/v1.41" + fmt; false where it does not fit. */
 bool session_path(const struct collector *c, char *buf, size_t len, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

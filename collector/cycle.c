@@ -283,6 +283,7 @@ static void take_list(struct collector *c, const struct engine_reply *r, char *e
 	/* of items that could not be read nobody knows whose they are: ask */
 	inventory_each(c, bad ? ask_of_absent : remove_absent, &l.began_at);
 	c->listed = l.answered;
+	c->was_listed = true;
 }
 
 static void on_list(void *arg, const struct engine_reply *r)

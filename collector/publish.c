@@ -334,7 +334,7 @@ static void fill_row(struct collector *c, struct dcm_host *h, struct condition_l
 	struct session *se = &c->session;
 	/* Nothing was measured: 0 where nothing runs, and where that is known. */
 	bool none = !c->usage.measured &&
-		    (c->inventory.running || !c->host->stats || isnan(c->listed));
+		    (c->inventory.running || !c->host->stats || !c->was_listed);
 
 	*h = (struct dcm_host){
 		.state = se->state,
@@ -402,8 +402,10 @@ static void put_row(struct collector *c)
 		return;
 	tiers[0] = tier_of(c, DCM_STATUS, c->listed);
 	tiers[1] = tier_of(c, DCM_STATS, wall_now());
-	if (!put_result(c, region_put_self(c->region, tiers, 2)))
-		c->row_dirty = false;
+	if (put_result(c, region_put_self(c->region, tiers, 2)))
+		return;
+	c->row_dirty = false;
+	c->listed = NAN; /* the row has it, and keeps it right where the clock is set */
 }
 
 /* ---- batches ---------------------------------------------------------------------------- */

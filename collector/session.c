@@ -433,6 +433,28 @@ void session_tick(struct collector *c)
 	session_update(c);
 }
 
+void session_clock(struct collector *c, double set, double slept)
+{
+	struct session *se = &c->session;
+
+	c->watch.last_event = 0; /* it may lie in a time to come: ask from now on, and list */
+	if (slept) { /* peers have given our connections up, and said so to nobody */
+		log_event(LOG_LEVEL_INFO, "host_awake", c->host->id, LF_NUM("seconds", slept));
+		if (se->phase == PHASE_DOWN) {
+			session_connect_now(c);
+			return;
+		}
+		ask_stop(c);
+		disconnect(c);
+		cycle_stop(c, "the machine slept meanwhile");
+		attempt(c);
+		return;
+	}
+	log_event(LOG_LEVEL_DEBUG, "clock_set", c->host->id, LF_NUM("seconds", set));
+	if (se->phase == PHASE_UP) /* how far is the engine's clock from ours now? */
+		shake(c);
+}
+
 int session_open(struct collector *c)
 {
 	struct session *se = &c->session;

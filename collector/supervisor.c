@@ -131,6 +131,19 @@ static bool stopped(const struct supervisor *s, double now)
 
 /* ---- the loop ------------------------------------------------------------- */
 
+/* Where the clock was set, we have started when it would have said so. */
+static void follow_clock(struct supervisor *s)
+{
+	double set, slept;
+
+	if (!clock_watch_look(&s->clock, &set, &slept))
+		return;
+	if (set)
+		log_event(LOG_LEVEL_WARN, "clock_set", NULL, LF_NUM("seconds", set));
+	s->started_unix += set;
+	directory_self(s);
+}
+
 /* Does what is due; the next time that something is. */
 static double deadlines(struct supervisor *s, double now)
 {
@@ -138,6 +151,7 @@ static double deadlines(struct supervisor *s, double now)
 
 	if (now >= s->tick_at) {
 		s->tick_at = now + TICK;
+		follow_clock(s);
 		directory_beat(s);
 		notify_beat(now);
 		cycles_check(s, now);
@@ -298,6 +312,7 @@ int supervisor_run(const struct supervisor_options *opt, struct config *config)
 
 	memset(config, 0, sizeof(*config));
 	clock_gettime(CLOCK_REALTIME, &t);
+	clock_watch_init(&s.clock);
 	s.started_unix = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 	rc = start(&s);
 	if (rc == 0) {

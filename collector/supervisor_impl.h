@@ -28,6 +28,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "../shm/clock.h"
 #include "../shm/condition.h"
 #include "../shm/control.h"
 #include "../shm/region_write.h"
@@ -95,6 +96,7 @@ struct supervisor {
 	int epoll, signals, bell;
 	pid_t pid;
 	double started_unix, started;
+	struct clock_watch clock;
 	struct child broker;
 	struct child **hosts;
 	size_t n_hosts;

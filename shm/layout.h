@@ -100,7 +100,7 @@ enum { DCM_CH_APPEARED = 1, DCM_CH_UPDATED, DCM_CH_REMOVED, DCM_CH_SELF, DCM_CH_
 enum dcm_region_state { DCM_REGION_LIVE = 1, DCM_REGION_RETIRED = 2 /* see successor */ };
 
 struct dcm_header {
-	/* identity: constant once magic is there; magic is written last */
+	/* identity: constant once magic is there (but for the epoch); magic is written last */
 	_Atomic uint32_t magic;
 	uint16_t abi_major, abi_minor;
 	uint64_t canary;
@@ -108,12 +108,13 @@ struct dcm_header {
 	uint32_t header_size, entry_size, change_slots, kind; /* kind: 1 directory, 2 shard */
 	uint32_t generation;
 	uint32_t generation_base; /* odd: generation of an entry never used */
-	uint64_t epoch;		  /* Unix seconds that entry times count from */
+	_Atomic int64_t epoch;	  /* Unix seconds that entry times count from */
 	char boot_id[40];
 	char host[64];		  /* host id; "" for the directory */
 	uint64_t changes_offset;  /* of the change ring */
 	uint64_t seed[4];	  /* random; key of the table hashes */
-	uint8_t pad0[256 - 200];
+	_Atomic int64_t clock;	  /* CLOCK_REALTIME - CLOCK_BOOTTIME that epoch fits, ns */
+	uint8_t pad0[256 - 208];
 
 	/* Cache lines of their own: what every look-up reads and little changes. */
 	_Alignas(64) _Atomic uint64_t data_limit; /* bytes that are backed by memory */

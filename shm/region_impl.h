@@ -42,6 +42,11 @@ static inline void st_64(_Atomic uint64_t *p, uint64_t v)
 	REGION_STORE();
 	atomic_store_explicit(p, v, memory_order_relaxed);
 }
+static inline void st_i64(_Atomic int64_t *p, int64_t v)
+{
+	REGION_STORE();
+	atomic_store_explicit(p, v, memory_order_relaxed);
+}
 static inline void st_32_release(_Atomic uint32_t *p, uint32_t v)
 {
 	REGION_STORE();
@@ -144,6 +149,8 @@ int region_fail(struct region *r, int code, const char *fmt, ...)
 void region_wake(struct dcm_header *h);
 /* A region is out: its readers are told which generation to look for. */
 void region_retire(struct dcm_header *h, uint32_t successor);
+/* Where the wall clock was set, the epoch is moved with it: ages stay what they are. */
+void region_follow_clock(struct region *r);
 uint64_t region_now(void); /* CLOCK_MONOTONIC, ns */
 double region_wall(void);  /* CLOCK_REALTIME, s */
 

@@ -52,6 +52,7 @@ uint64_t region_layout_hash(void)
 	    AT(dcm_header, host),
 	    AT(dcm_header, changes_offset),
 	    AT(dcm_header, seed),
+	    AT(dcm_header, clock),
 	    AT(dcm_header, data_limit),
 	    AT(dcm_header, state),
 	    AT(dcm_header, entries),

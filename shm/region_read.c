@@ -71,7 +71,10 @@ double region_verified(const struct region_map *m, const struct dcm_entry *e, un
 {
 	uint32_t t = tier < DCM_TIER_SLOTS ? load_rlx(&e->verified[tier]) : 0;
 
-	return t == 0 ? 0 : (double)m->h->epoch + (double)(t - 1) / DCM_TICKS;
+	if (t == 0)
+		return 0;
+	return (double)atomic_load_explicit(&m->h->epoch, memory_order_relaxed) +
+	       (double)(t - 1) / DCM_TICKS;
 }
 
 /* ---- blobs --------------------------------------------------------------- */

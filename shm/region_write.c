@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 _Static_assert((int)REGION_NAME_MAX == (int)DCM_NAME_MAX, "what a name may have");
 
 /* ---- small things ---------------------------------------------------------- */
@@ -44,6 +46,18 @@ double region_wall(void)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void region_follow_clock(struct region *r)
+{
+	int64_t clock = ld(&r->h->clock);
+	int64_t moved = clock_step(&clock, clock_between(CLOCK_REALTIME, CLOCK_BOOTTIME));
+	int64_t seconds = moved / 1000000000;
+
+	if (!moved)
+		return;
+	st_i64(&r->h->clock, ld(&r->h->clock) + seconds * 1000000000);
+	st_i64(&r->h->epoch, ld(&r->h->epoch) + seconds);
 }
 
 int region_fail(struct region *r, int code, const char *fmt, ...)
@@ -81,7 +95,7 @@ static void record_change(struct region *r, uint32_t entry, unsigned tiers, unsi
 /* Ticks since the epoch, + 1; 0: never. */
 static uint32_t ticks(const struct region *r, double verified)
 {
-	double t = (verified - (double)r->h->epoch) * DCM_TICKS + 1;
+	double t = (verified - (double)ld(&r->h->epoch)) * DCM_TICKS + 1;
 
 	if (!(verified > 0))
 		return 0;
@@ -262,6 +276,7 @@ int region_put(struct region *r, const uint8_t id[32], const struct dcm_str *nam
 
 	if (rc < 0)
 		return rc;
+	region_follow_clock(r);
 	memcpy(key, id, sizeof(key));
 	entry = table_find_id(r, key);
 	if (entry)
@@ -275,7 +290,10 @@ int region_put_self(struct region *r, const struct region_tier *tiers, size_t n)
 {
 	int rc = check_args(r, NULL, tiers, n);
 
-	return rc < 0 ? rc : put_entry(r, DCM_SELF, NULL, NULL, tiers, n);
+	if (rc < 0)
+		return rc;
+	region_follow_clock(r);
+	return put_entry(r, DCM_SELF, NULL, NULL, tiers, n);
 }
 
 /* ---- remove -------------------------------------------------------------------- */
@@ -374,7 +392,7 @@ static void item_of(const struct region *r, const struct dcm_entry *e, struct re
 		t = ld(&e->verified[i]);
 		out->tier[i].data = (const uint8_t *)s.s;
 		out->tier[i].len = s.len;
-		out->tier[i].verified = t ? (double)r->h->epoch + (double)(t - 1) / DCM_TICKS : 0;
+		out->tier[i].verified = t ? (double)ld(&r->h->epoch) + (double)(t - 1) / DCM_TICKS : 0;
 	}
 }
 

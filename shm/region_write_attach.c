@@ -7,6 +7,7 @@
  * mode is ours, and gets its group and mode before its magic.  A generation
  * whose name somebody else holds is passed over, and the note says so.
  */
+#include "clock.h"
 #include "region_impl.h"
 
 #include <dirent.h>
@@ -105,7 +106,6 @@ static void fill_identity(struct region *r)
 {
 	struct dcm_header *h = r->h;
 	uint32_t base;
-	double now = region_wall();
 
 	REGION_STORE();
 	h->abi_major = DCM_ABI_MAJOR;
@@ -117,7 +117,8 @@ static void fill_identity(struct region *r)
 	h->change_slots = DCM_CHANGES;
 	h->kind = r->spec.kind;
 	h->generation = r->generation;
-	h->epoch = now > EPOCH_BEFORE ? (uint64_t)now - EPOCH_BEFORE : 0;
+	st_i64(&h->epoch, (int64_t)region_wall() - EPOCH_BEFORE);
+	st_i64(&h->clock, clock_between(CLOCK_REALTIME, CLOCK_BOOTTIME));
 	h->changes_offset = DCM_PAGE;
 	read_boot_id(h->boot_id);
 	memcpy(h->host, r->host, sizeof(h->host));
@@ -211,6 +212,7 @@ int region_create(struct region *r, uint32_t generation, char *note, size_t note
 
 void region_go_live(struct region *r)
 {
+	region_follow_clock(r); /* it may have been set while nobody wrote */
 	st_64(&r->h->heartbeat, region_now());
 	st_64(&r->h->bytes_live, space_live(r));
 	st_32(&r->h->incarnation, ld(&r->h->incarnation) + 1);

@@ -30,8 +30,7 @@ enum {
 
 static uint32_t copy_time(const struct region *to, const struct region *from, uint32_t t)
 {
-	int64_t shift = ((int64_t)from->h->epoch - (int64_t)to->h->epoch) * DCM_TICKS,
-		moved = t + shift;
+	int64_t shift = (ld(&from->h->epoch) - ld(&to->h->epoch)) * DCM_TICKS, moved = t + shift;
 
 	if (t == 0 || shift == 0)
 		return t;
@@ -139,6 +138,7 @@ int region_renew(struct region *r)
 
 	if (r->spec.kind != REGION_SHARD || r->old_base)
 		return region_fail(r, EBUSY, "%s cannot be renewed now", r->object);
+	region_follow_clock(r);
 	n = region_new(&r->spec);
 	if (!n)
 		return region_fail(r, ENOMEM, "no memory");
@@ -203,17 +203,16 @@ static bool sparse(const struct region *r)
 	return live < held / SPARSE_PART;
 }
 
-/* The clock was set so far that times cannot be said from this epoch. */
+/* Times can soon not be said from this epoch any more. */
 static bool epoch_over(const struct region *r)
 {
-	double age = region_wall() - (double)r->h->epoch;
-
-	return age < 0 || age > EPOCH_SPAN;
+	return region_wall() - (double)ld(&r->h->epoch) > EPOCH_SPAN;
 }
 
 int region_beat(struct region *r)
 {
 	st_64(&r->h->heartbeat, region_now());
+	region_follow_clock(r);
 	space_reclaim(r);
 	blob_spare(r);
 	if (r->spec.kind != REGION_SHARD || r->old_base)

@@ -163,12 +163,19 @@ $(SIMENGINE): $(call obj,$(wildcard tests/simengine/*.c))
 	$(CC) $(LDFLAGS) -o $@ $^ -levent_core -ljson-c -lm
 
 simengine: $(SIMENGINE)
-test-programs: $(UNIT_BIN) $(SIMENGINE)
+
+# Clocks that a test sets, to be preloaded.
+CLOCKS := $(BUILD)/tests/clocks.so
+
+$(CLOCKS): tests/integration/clocks.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(OPT) $(WARN) -fPIC -shared -o $@ $<
+test-programs: $(UNIT_BIN) $(SIMENGINE) $(CLOCKS)
 
 # ---- the programs against engines, real and simulated --------------------------------
 # `make integration TESTS='fields commands'` runs those modules alone.
 
-integration check-integration: all simengine
+integration check-integration: all simengine $(CLOCKS)
 	tests/integration/run $(BUILD) $(TESTS)
 # The main stories again, with every program watched by ASan and UBSan.
 check-asan-integration: asan-build

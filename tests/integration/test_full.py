@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
-import time
 import unittest
 
 import dcmtest
@@ -110,6 +110,121 @@ class Story(dcmtest.Case):
 
     def alive(self, d, pids):
         self.assertEqual(d.pids(), pids, "nobody died of it")
+
+
+class Clocked(Dcm):
+    """dcmd and its client under clocks that the test sets."""
+
+    def __init__(self, *args, **more):
+        library = os.path.join(dcmtest.BUILD, "tests", "clocks.so")
+        if not os.path.exists(library) or "asan" in dcmtest.BUILD:
+            raise unittest.SkipTest("needs clocks.so, and programs without a sanitizer")
+        self.clocks = os.path.join(dcmtest.fresh("k"), "clocks")
+        self.clock()
+        self.under = ["env", "LD_PRELOAD=" + library, "DCM_TEST_CLOCKS=" + self.clocks]
+        super().__init__(*args, **more)
+
+    def clock(self, wall=0, asleep=0):
+        """The wall clock is set by so many seconds, and the machine slept so many."""
+        with open(self.clocks, "r+b" if os.path.exists(self.clocks) else "wb") as f:
+            f.write(struct.pack("<qq", int(wall * 1e9), int(asleep * 1e9)))
+
+    def command(self):
+        return self.under + super().command()
+
+    def client(self):
+        return self.under + super().client()
+
+
+class Clock(Story):
+    """The clock of the machine is set while dcmd runs; the engines' stay."""
+    CACHE = {"stats_update": 1, "status_update": 2, "memory_retention": 300,
+             "memory_cleanup_interval": 1}
+
+    def begin(self):
+        a, b = self.sim("a", 6), self.sim("b", 6)
+        d = Clocked(hosts_yml([a, b], self.CACHE)).settle([a, b])
+        self.addCleanup(d.stop)
+        b.stop()
+        wait_until(lambda: d.hosts()["b"]["state"] == "offline", "b offline")
+        return d, a, b
+
+    def ages(self, d, least, most):
+        """Of the host that is away, and of its containers: nobody makes them young."""
+        def right():
+            row, records = d.hosts()["b"], d.ps("b")
+            self.assertEqual(len(records), 6)
+            for age in [row["age"]] + [r["freshness"]["status"]["age"] for r in records]:
+                self.assertGreaterEqual(age, least)
+                self.assertLess(age, most)
+            return True
+        wait_until(right, "ages from %d to %d" % (least, most))
+
+    def test_set_forwards_and_back(self):
+        d, a, b = self.begin()
+        pids = d.pids()
+        up = {r["name"]: r["uptime"] for r in d.ps("a")}
+        for wall in (7200, -86400, 0):
+            with self.subTest(wall=wall):
+                known = d.hosts()["b"]["age"]
+                d.clock(wall)
+                self.ages(d, known, known + 60)
+                wait_until(lambda: len([x for x in d.log_events("clock_set")
+                                        if x["level"] == "warn"]) > 0, "a word in the log")
+
+                def well():
+                    row = d.hosts()["a"]
+                    self.assertEqual(row["state"], "online")
+                    self.assertLess(row["age"], 30)
+                    for r in d.ps("a"):
+                        for tier in ("stats", "status", "config"):
+                            self.assertLess(r["freshness"][tier]["age"], 60)
+                        # by the engine's clock
+                        if up[r["name"]] and "h" in up[r["name"]]:
+                            self.assertEqual(r["uptime"].split()[0], up[r["name"]].split()[0])
+                    return True
+                wait_until(well, "a as ever")
+                name = "made-at-%d" % wall
+                a.api.run(name, ["sleep", "100000"])
+                up[name] = None
+                wait_until(lambda: name in d.names("a"), "a new one")
+        self.assertEqual(d.log_events("host_expired"), [])
+        self.alive(d, pids)
+
+    def test_started_in_the_past(self):
+        """A snapshot of a time to come is served all the same, and is not young for ever."""
+        d, a, b = self.begin()
+        names = d.names()
+        self.assertEqual(d.stop(), 0)
+        a.stop()
+        d.clock(-86400)
+        d.start()
+        wait_until(lambda: d.names() == names, "what was known")
+        self.ages(d, 0, 60)
+        d.clock(0)
+        self.ages(d, 0, 60)
+        a.start()
+        wait_until(lambda: d.hosts()["a"]["state"] == "online", "a")
+
+    def test_asleep(self):
+        """Ages count the sleep; nobody is killed for his silence; connections are new."""
+        d, a, b = self.begin()
+        pids = d.pids()
+        streams = a.requests()
+        known = d.hosts()["b"]["age"]
+        for p in pids.values():
+            os.kill(p, signal.SIGSTOP)
+        d.clock(asleep=7200)
+        for p in pids.values():
+            os.kill(p, signal.SIGCONT)
+        self.ages(d, known + 7200, known + 7300)
+        wait_until(lambda: d.log_events("host_awake"), "a word in the log")
+        wait_until(lambda: a.requests()["events"] > streams["events"], "a stream anew")
+        wait_until(lambda: d.hosts()["a"]["age"] < 60 and d.hosts()["a"]["state"] == "online",
+                   "a verified")
+        a.api.run("afterwards", ["sleep", "100000"])
+        wait_until(lambda: "afterwards" in d.names("a"), "a new one")
+        self.alive(d, pids)
 
 
 class SharedMemory(Story):
