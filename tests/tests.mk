@@ -149,6 +149,18 @@ $(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c flee
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -llmdb $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
 
+# Instructions of the hot paths, by callgrind, against tests/bench/instructions.txt;
+# `make bench-check UPDATE=1` writes the figures there.
+$(BUILD)/tests/paths: $(call obj,$(addprefix tests/bench/,paths.c fleet.c)) $(TEST_PARTS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+bench-check check-bench: $(BUILD)/tests/paths all
+	tests/bench/instructions $(BUILD) $(if $(UPDATE),--update)
+
+CHECKS += bench
+.PHONY: bench-check
+
 bench: $(BENCHES) all
 	@set -e; for b in $(BENCHES); do $$b; done
 	@tests/bench/bench_client.py

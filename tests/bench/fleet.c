@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -256,64 +257,118 @@ static void put_row(struct fleet *f)
 		record_buf_free(&b[i]);
 }
 
-/* Stores the tiers from `first` to `last` of a container. */
-static void put_tiers(struct fleet *f, const uint8_t id[32], const struct dcm_record *r,
-		      struct record_buf b[DCM_TIERS], int first, int last)
+/* ---- records, and storing them ------------------------------------------ */
+
+struct fleet_record {
+	struct maker m;
+	uint8_t id[32];
+	struct dcm_record r;
+	struct record_buf tier[DCM_TIERS];
+};
+
+static void make_record(struct fleet_record *c, uint32_t i)
 {
-	struct region_brief brief = {record_status_code(r->status),
-				     record_health_code(r->health_status), r->cpu_percent,
-				     r->memory_usage};
+	c->m.used = 0;
+	fleet_id(i, c->id);
+	record_out_init(&c->r);
+	c->r.container_id = hex_text(&c->m, c->id);
+	make_config(&c->m, i, &c->r);
+	make_state(&c->m, i, &c->r);
+}
+
+struct fleet_record *fleet_record_new(uint32_t i)
+{
+	struct fleet_record *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		die("no memory");
+	make_record(c, i);
+	return c;
+}
+
+void fleet_record_free(struct fleet_record *c)
+{
+	for (int t = 0; t < DCM_TIERS; t++)
+		record_buf_free(&c->tier[t]);
+	free(c);
+}
+
+void fleet_record_change(struct fleet_record *c, uint32_t round)
+{
+	c->r.cpu_percent = round % 10007;
+	c->r.memory_usage = round;
+	c->r.network_rx = round;
+	c->r.last_updated = c->r.cached_at = 1.7e9 + round;
+}
+
+void fleet_put(struct fleet *f, struct fleet_record *c, enum dcm_tier first, enum dcm_tier last)
+{
+	struct region_brief brief = {record_status_code(c->r.status),
+				     record_health_code(c->r.health_status), c->r.cpu_percent,
+				     c->r.memory_usage};
 	struct region_tier tiers[DCM_TIERS];
 	unsigned n = 0;
 
-	for (int t = first; t <= last; t++)
-		tiers[n++] =
-		    (struct region_tier){(enum dcm_tier)t, b[t].data, (uint32_t)b[t].len, wall()};
-	if (region_put(f->shard, id, &r->name, &brief, tiers, n) != 0)
-		die("%s", region_error(f->shard));
-}
-
-static void make_record(struct maker *m, uint32_t i, const uint8_t id[32], struct dcm_record *r,
-			struct record_buf b[DCM_TIERS])
-{
-	m->used = 0;
-	record_out_init(r);
-	r->container_id = hex_text(m, id);
-	make_config(m, i, r);
-	make_state(m, i, r);
-	for (int t = 0; t < DCM_LOGS; t++)
-		if (record_encode(r, (enum dcm_tier)t, &b[t]) != 0)
+	for (enum dcm_tier t = first; t <= last; t++) {
+		if (record_encode(&c->r, t, &c->tier[t]) != 0)
 			die("a record cannot be encoded");
+		tiers[n++] = (struct region_tier){t, c->tier[t].data, (uint32_t)c->tier[t].len,
+						  wall()};
+	}
+	if (region_put(f->shard, c->id, &c->r.name, &brief, tiers, n) != 0)
+		die("%s", region_error(f->shard));
 }
 
 /* As a collector does: containers come with their inspects, then all are measured in
  * one burst. */
 static void fill(struct fleet *f, uint32_t n, fleet_each *each)
 {
-	struct maker *m = malloc(sizeof(*m));
-	struct record_buf b[DCM_TIERS] = {0};
-	struct dcm_record r;
-	uint8_t id[32];
+	struct fleet_record *c = fleet_record_new(0);
 
-	if (!m)
-		die("no memory");
-	for (uint32_t i = 0; i < 2 * n; i++) {
-		bool measured = i >= n;
-
-		fleet_id(i % n, id);
-		make_record(m, i % n, id, &r, b);
-		put_tiers(f, id, &r, b, measured ? DCM_STATS : DCM_STATUS,
-			  measured ? DCM_STATS : DCM_COMPOSE);
-		for (int t = 0; !measured && t < DCM_LOGS; t++)
-			f->bytes += (double)b[t].len / n;
-		if (!measured)
-			each(id, b);
+	for (uint32_t i = 0; i < n; i++) {
+		make_record(c, i);
+		fleet_put(f, c, DCM_STATUS, DCM_COMPOSE);
+		if (record_encode(&c->r, DCM_STATS, &c->tier[DCM_STATS]) != 0)
+			die("a record cannot be encoded");
+		for (int t = 0; t < DCM_LOGS; t++)
+			f->bytes += (double)c->tier[t].len / n;
+		if (each)
+			each(c->id, c->tier);
 		if (i % 1000 == 0)
 			region_publish(f->shard);
 	}
-	for (int t = 0; t < DCM_TIERS; t++)
-		record_buf_free(&b[t]);
-	free(m);
+	for (uint32_t i = 0; i < n; i++) {
+		make_record(c, i);
+		fleet_put(f, c, DCM_STATS, DCM_STATS);
+	}
+	region_publish(f->shard);
+	fleet_record_free(c);
+}
+
+/* Whatever this program ends by, nothing of it stays in /dev/shm. */
+static char objects[2][DCM_OBJECT_NAME_MAX];
+
+static void unname(void)
+{
+	for (int i = 0; i < 2; i++)
+		if (objects[i][0])
+			shm_unlink(objects[i]);
+}
+
+static void on_signal(int signal)
+{
+	unname();
+	_exit(128 + signal);
+}
+
+static void name_objects(const struct fleet *f)
+{
+	names_directory(objects[0], getuid(), f->instance);
+	names_shard(objects[1], getuid(), f->instance, FLEET_HOST, region_generation(f->shard));
+	atexit(unname);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	signal(SIGPIPE, on_signal);
 }
 
 void fleet_make(struct fleet *f, uint32_t n, fleet_each *each)
@@ -331,6 +386,7 @@ void fleet_make(struct fleet *f, uint32_t n, fleet_each *each)
 		die("cannot make %s: %s", path, strerror(errno));
 	f->dir = region_make(f, NULL);
 	f->shard = region_make(f, FLEET_HOST);
+	name_objects(f);
 	fill(f, n, each);
 	put_row(f);
 	fleet_beat(f);

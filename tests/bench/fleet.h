@@ -22,11 +22,20 @@ struct fleet {
 	double bytes; /* of a record's tiers, on average */
 };
 
-/* Makes an instance of `n` containers.  `each` sees every record's tiers as they
- * are stored.  Ends the program where it cannot. */
+/* Makes an instance of `n` containers.  `each` (or NULL) sees every record's tiers as
+ * they are stored.  Ends the program where it cannot. */
 typedef void fleet_each(const uint8_t id[32], const struct record_buf tiers[DCM_TIERS]);
 void fleet_make(struct fleet *f, uint32_t n, fleet_each *each);
 void fleet_id(uint32_t i, uint8_t id[32]);
+
+/* The record of container `i`, to be stored again and again: changed, so that its
+ * tiers but `compose` differ from those of another round; encoded and put. */
+struct fleet_record;
+struct fleet_record *fleet_record_new(uint32_t i);
+void fleet_record_free(struct fleet_record *c);
+void fleet_record_change(struct fleet_record *c, uint32_t round);
+void fleet_put(struct fleet *f, struct fleet_record *c, enum dcm_tier first, enum dcm_tier last);
+
 void fleet_broker(struct fleet *f);
 /* Heartbeats, so that readers know the writer to be there. */
 void fleet_beat(struct fleet *f);
