@@ -72,17 +72,19 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(TEST_PARTS)
 
 fuzz-programs: $(addprefix $(BUILD)/fuzz_,$(FUZZ))
 fuzz:
-	$(MAKE) CC=clang WARN= BUILD=$(BUILD)/fuzz OPT='-O1 -g' FUZZ='$(FUZZ)' \
+	$(MAKE) -j$$(nproc) CC=clang WARN= BUILD=$(BUILD)/fuzz OPT='-O1 -g' FUZZ='$(FUZZ)' \
 		SAN='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzz-programs
-	@set -e; for x in $(FUZZ); do \
-		mkdir -p $(BUILD)/fuzz/corpus/$$x; echo "fuzz_$$x: $(FUZZ_SECONDS) s"; \
-		$(BUILD)/fuzz/fuzz_$$x -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
-			-print_final_stats=1 -max_len=65536 -dict=tests/fuzz/words.dict \
-			-artifact_prefix=$(BUILD)/fuzz/$$x- $(BUILD)/fuzz/corpus/$$x \
-			tests/fuzz/seeds/$$x tests/data/engine >$(BUILD)/fuzz/$$x.log 2>&1 || \
-			{ tail -n 60 $(BUILD)/fuzz/$$x.log; exit 1; }; \
-		grep '^stat::number_of\|^stat::peak' $(BUILD)/fuzz/$$x.log; \
-	done
+	@$(MAKE) -j$$(nproc) $(addprefix fuzz-run-,$(FUZZ))
+
+fuzz-run-%:
+	@mkdir -p $(BUILD)/fuzz/corpus/$*
+	@$(BUILD)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
+		-print_final_stats=1 -max_len=65536 -dict=tests/fuzz/words.dict \
+		-artifact_prefix=$(BUILD)/fuzz/$*- $(BUILD)/fuzz/corpus/$* \
+		tests/fuzz/seeds/$* tests/data/engine >$(BUILD)/fuzz/$*.log 2>&1 || \
+		{ tail -n 60 $(BUILD)/fuzz/$*.log; exit 1; }
+	@echo "fuzz_$*: $(FUZZ_SECONDS) s," $$(sed -n 's/^stat::number_of_executed_units: */runs: /p; \
+		s/^stat::peak_rss_mb: */peak MiB: /p' $(BUILD)/fuzz/$*.log)
 
 # A short form of it.
 check-fuzz:
