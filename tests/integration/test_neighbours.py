@@ -5,9 +5,11 @@ import json
 import mmap
 import os
 import resource
+import signal
 import socket
 import struct
 import subprocess
+import time
 
 import dcmtest
 from dcmtest import wait_until
@@ -197,6 +199,25 @@ class Neighbours(dcmtest.Case):
             c.close()
         wait_until(lambda: dcm.run("refresh", "sim").returncode == 0, "room again")
 
+    def test_a_stranger_in_the_brokers_place(self):
+        dcm = self.dcmd()
+        path = os.path.join(dcm.runtime, dcm.instance, "broker.sock")
+        os.unlink(path)
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.bind(path)
+        pid = os.fork()
+        if pid == 0:
+            dcmtest.become(STRANGER, STRANGER)()
+            s.listen(8)  # who listens is who the other end sees
+            while True:
+                time.sleep(1)
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        wait_until(lambda: "another user" in dcm.run("refresh", "sim").stderr, "a refusal")
+        self.assertEqual(dcm.run("refresh", "sim").returncode, 4)
+        self.assertEqual(dcm.run("search", "web").returncode, 0)
+
     # -- who may --
 
     def group(self, gid):
@@ -284,14 +305,20 @@ class Neighbours(dcmtest.Case):
 
     # -- what strangers leave --
 
-    def squat(self, name, mode=0o666, size=65536):
+    def squat(self, name, kind="file", to=None):
         """A stranger's object in /dev/shm."""
         path = "/dev/shm/" + name
-        with open(path, "wb") as f:
-            f.truncate(size)
-        self.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
-        os.chown(path, STRANGER, STRANGER)
-        os.chmod(path, mode)
+        if kind == "link":
+            os.symlink(to, path)
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            with open(path, "wb") as f:
+                f.truncate(65536)
+        self.addCleanup(os.unlink, path)
+        os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+        if kind != "link":
+            os.chmod(path, 0o666)
         return path
 
     def user_dcmd(self, dcm):
@@ -315,9 +342,16 @@ class Neighbours(dcmtest.Case):
 
     def test_squatted_names(self):
         # without its lock or its directory it does not start, and says whose they are
-        for name in ("lock", "dir"):
+        victim = os.path.join(dcmtest.fresh("v"), "victim")
+        with open(victim, "wb") as f:
+            f.write(b"mine")
+        os.chown(victim, NOBODY, NOBODY)
+        os.chmod(victim, 0o600)
+        os.chown(os.path.dirname(victim), NOBODY, NOBODY)
+        for name, kind in (("lock", "file"), ("dir", "file"), ("lock", "link"), ("dir", "link"),
+                           ("lock", "pipe")):
             dcm, prefix = self.new()
-            self.squat(prefix + name)
+            self.squat(prefix + name, kind, victim)
             self.user_dcmd(dcm)
             self.assertEqual(dcm.process.wait(30), 1)
             self.assertIn("/dev/shm", dcm.log())
@@ -327,8 +361,10 @@ class Neighbours(dcmtest.Case):
         # a shard has other names
         dcm, prefix = self.new()
         path = self.squat(prefix + "host:sim:1")
+        self.squat(prefix + "host:sim:2", "link", victim)
+        self.squat(prefix + "host:sim:3", "pipe")
         self.user_dcmd(dcm)
-        wait_until(lambda: os.path.exists("/dev/shm/" + prefix + "host:sim:2"), "its shard")
+        wait_until(lambda: os.path.exists("/dev/shm/" + prefix + "host:sim:4"), "its shard")
         done = wait_until(lambda: [
             d for d in [subprocess.run(
                 [dcmtest.public("dcm-client"), "--instance", dcm.instance, "--runtime-dir",
@@ -336,7 +372,9 @@ class Neighbours(dcmtest.Case):
                 capture_output=True, text=True, check=False, timeout=60)]
             if d.returncode == 0 and len(json.loads(d.stdout)) == 6], "its containers")
         self.assertEqual(done[0].stderr, "")
-        self.assertEqual(open(path, "rb").read(), b"\0" * 65536)
+        for name, content in ((path, b"\0" * 65536), (victim, b"mine")):
+            with open(name, "rb") as f:
+                self.assertEqual(f.read(), content)
 
     def test_readers_are_not_fooled(self):
         """By a runtime directory and memory that a stranger made."""
