@@ -80,8 +80,18 @@ static bool closed(struct json_trim *t, char ch, bool *mark)
 	return stays;
 }
 
+static bool is_blank(char ch)
+{
+	return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
+}
+
 static bool stays(struct json_trim *t, char *ch, bool *mark)
 {
+	bool again = t->blank && is_blank(*ch);
+
+	t->blank = is_blank(*ch);
+	if (again)
+		return false;
 	switch (*ch) {
 	case '"':
 		t->in_text = true;

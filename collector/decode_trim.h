@@ -6,7 +6,7 @@
  * the document itself (level 1), or each element of its array (level 2).  Of an item
  * stays what fits: a text of more than DECODE_TEXT_MAX is cut; behind TRIM_ITEM bytes
  * every array and object in it ends early, behind twice that the item itself; what is
- * nested deeper than TRIM_DEPTH is 0.  An item that lost something ends with the member
+ * nested deeper than TRIM_DEPTH is 0; of white space in a row one stays.  An item that lost something ends with the member
  * TRIM_MARK.  What is malformed stays so, or is not worse for it.
  */
 #ifndef DCM_DECODE_TRIM_H
@@ -31,6 +31,7 @@ struct json_trim {
 	size_t text, item;	    /* bytes of the text, and of the item, until now */
 	uint8_t escape;		    /* characters of an escape that are to come */
 	bool in_text, cut_text;	    /* the rest of it is dropped */
+	bool blank;		    /* the byte before was white space */
 	enum { TRIM_KEEP, TRIM_DROP_REST, TRIM_DROP_DEEP } drop;
 	bool cut; /* the item lost something */
 };

@@ -19,6 +19,12 @@ const char faults_help[] =
 	"  malformed            a byte in the middle of the JSON is wrong (all)\n"
 	"  endless-body         the reply never ends (list, inspect, stats, events)\n"
 	"  endless-headers      the head of the reply never ends (all)\n"
+	"  headers              short headers without end (all)\n"
+	"  continue             100 Continue without end (all)\n"
+	"  chunks               chunks without end (list, inspect, stats, info)\n"
+	"  gzip:BYTES=65536     gzip that nobody asked for, a thousand times as long unpacked (all)\n"
+	"  labels:N=10000       so many labels more (list, inspect)\n"
+	"  twice                every member twice, the second of another type (inspect, stats, info)\n"
 	"  lying                inspect tells of another container, the list tells twice\n"
 	"  types:PERCENT=30     values have the wrong JSON type (all)\n"
 	"  huge:BYTES=8388608   labels of this size (list, inspect)\n"
@@ -55,6 +61,12 @@ static const struct {
 	{"storm", FAULT_STORM, 2000, AT_EVENTS},
 	{"hang", FAULT_HANG, 0, AT_ALL},
 	{"trickle", FAULT_TRICKLE, 1000, AT_ALL},
+	{"headers", FAULT_HEADERS, 0, AT_ALL},
+	{"continue", FAULT_CONTINUE, 0, AT_ALL},
+	{"chunks", FAULT_CHUNKS, 0, AT_LIST | AT_INSPECT | AT_STATS | AT_INFO},
+	{"gzip", FAULT_GZIP, 65536, AT_ALL},
+	{"labels", FAULT_LABELS, 10000, AT_LIST | AT_INSPECT},
+	{"twice", FAULT_TWICE, 0, AT_INSPECT | AT_STATS | AT_INFO},
 };
 
 static const char *const places[] = {"ping",   "list", "inspect", "stats",
@@ -188,32 +200,84 @@ static void make_types_wrong(struct conn *c, struct evbuffer *body, long percent
 	json_object_put(o);
 }
 
-/* Puts text behind the first `"Labels":{` of the body; false: it has none. */
-static bool insert_label(struct evbuffer *body, const char *text, size_t fill)
+/* Puts `labels` behind the first `"Labels":{` of the body, if it has one. */
+static void insert_labels(struct evbuffer *body, struct evbuffer *labels)
 {
 	static const char mark[] = "\"Labels\":{";
 	struct evbuffer_ptr p = evbuffer_search(body, mark, sizeof(mark) - 1, NULL);
-	struct evbuffer *out;
-	char *big;
+	struct evbuffer *out = evbuffer_new();
 
-	if (p.pos < 0)
-		return false;
-	out = evbuffer_new();
-	evbuffer_remove_buffer(body, out, (size_t)p.pos + sizeof(mark) - 1);
-	evbuffer_add_printf(out, "\"sim.fault\":\"%s", text);
-	big = malloc(fill + 1);
+	if (p.pos >= 0) {
+		evbuffer_remove_buffer(body, out, (size_t)p.pos + sizeof(mark) - 1);
+		evbuffer_add_buffer(out, labels);
+		if (*evbuffer_pullup(body, 1) != '}')
+			evbuffer_add(out, ",", 1);
+		evbuffer_add_buffer(out, body);
+		evbuffer_add_buffer(body, out);
+	}
+	evbuffer_free(out);
+	evbuffer_free(labels);
+}
+
+static void insert_label(struct evbuffer *body, const char *text, size_t fill)
+{
+	struct evbuffer *label = evbuffer_new();
+	char *big = malloc(fill + 1);
+
+	evbuffer_add_printf(label, "\"sim.fault\":\"%s", text);
 	if (big != NULL) {
 		memset(big, 'x', fill);
-		evbuffer_add(out, big, fill);
+		evbuffer_add(label, big, fill);
 		free(big);
 	}
-	evbuffer_add(out, "\"", 1);
-	if (*evbuffer_pullup(body, 1) != '}')
+	evbuffer_add(label, "\"", 1);
+	insert_labels(body, label);
+}
+
+static void insert_many_labels(struct evbuffer *body, long n)
+{
+	struct evbuffer *labels = evbuffer_new();
+
+	for (long i = 0; i < n; i++)
+		evbuffer_add_printf(labels, "%s\"sim.label.%ld\":\"%ld\"", i ? "," : "", i, i);
+	insert_labels(body, labels);
+}
+
+/* {A} becomes {A,A'}, where the values of A' are of other types. */
+static void say_twice(struct conn *c, struct evbuffer *body)
+{
+	struct evbuffer *again = evbuffer_new();
+	size_t len = evbuffer_get_length(body);
+
+	evbuffer_add(again, evbuffer_pullup(body, -1), len);
+	make_types_wrong(c, again, 100);
+	if (len > 2 && *evbuffer_pullup(body, 1) == '{') {
+		struct evbuffer *out = evbuffer_new();
+
+		evbuffer_remove_buffer(body, out, len - 1);
+		evbuffer_drain(body, evbuffer_get_length(body));
+		evbuffer_drain(again, 1);
 		evbuffer_add(out, ",", 1);
-	evbuffer_add_buffer(out, body);
-	evbuffer_add_buffer(body, out);
-	evbuffer_free(out);
-	return true;
+		evbuffer_add_buffer(out, again);
+		evbuffer_add_buffer(body, out);
+		evbuffer_free(out);
+	}
+	evbuffer_free(again);
+}
+
+/* Deflate says a long run of one byte in about a byte for each thousand. */
+static void make_bomb(struct evbuffer *body, size_t n)
+{
+	static const unsigned char head[] = {0x1f, 0x8b, 8,    0,    0,	  0,	0,    0,    0,
+					     3,	   0xec, 0xc1, 0x01, 0x0d, 0x00, 0x00, 0x00, 0xc2,
+					     0xa0, 0xf7, 0x4f, 0x6d, 0x0e, 0x37, 0xa0};
+	char *zeros = calloc(1, n + 1);
+
+	evbuffer_drain(body, evbuffer_get_length(body));
+	evbuffer_add(body, head, sizeof(head));
+	if (zeros != NULL)
+		evbuffer_add(body, zeros, n);
+	free(zeros);
 }
 
 static void make_deep(struct evbuffer *body, long levels)
@@ -234,8 +298,14 @@ static void spoil(struct conn *c, struct evbuffer *body, enum where at)
 		insert_label(body, "", (size_t)f->arg);
 	if (faults_at(e, FAULT_UTF8, at) != NULL)
 		insert_label(body, "a\xff\xfe\xc0\x80\xed\xa0\x80z", 0);
+	if ((f = faults_at(e, FAULT_LABELS, at)) != NULL)
+		insert_many_labels(body, f->arg);
+	if (faults_at(e, FAULT_TWICE, at) != NULL)
+		say_twice(c, body);
 	if ((f = faults_at(e, FAULT_DEEP, at)) != NULL)
 		make_deep(body, f->arg);
+	if ((f = faults_at(e, FAULT_GZIP, at)) != NULL)
+		make_bomb(body, (size_t)f->arg);
 	if (faults_at(e, FAULT_MALFORMED, at) != NULL && evbuffer_get_length(body) > 2) {
 		size_t middle = evbuffer_get_length(body) / 2;
 
@@ -265,6 +335,22 @@ static void go_endless(struct bufferevent *bev, void *arg)
 	bufferevent_write(bev, more, sizeof(more));
 }
 
+/* The same, of a text that is whole by itself. */
+static void go_on(struct bufferevent *bev, void *arg)
+{
+	const struct conn *c = arg;
+	const struct engine *e = c->engine;
+	static const char header[] = "X-More: of it\r\n";
+	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	static const char chunk[] = "10\r\n                \r\n";
+	const char *text = faults_at(e, FAULT_HEADERS, c->req.where) != NULL    ? header
+			   : faults_at(e, FAULT_CONTINUE, c->req.where) != NULL ? interim
+										  : chunk;
+
+	for (int i = 0; i < 1000; i++)
+		bufferevent_write(bev, text, strlen(text));
+}
+
 static void on_end(struct bufferevent *bev, short what, void *arg)
 {
 	(void)bev;
@@ -277,6 +363,29 @@ static void send_endless(struct conn *c, struct evbuffer *first)
 	bufferevent_setcb(c->bev, NULL, go_endless, on_end, c);
 	bufferevent_write_buffer(c->bev, first);
 	evbuffer_free(first);
+}
+
+/* One of these, and then without end: short headers, interim replies, chunks. */
+static bool send_more(struct conn *c, int code, const char *type, enum where at)
+{
+	const struct engine *e = c->engine;
+	bool chunks = code == 200 && faults_at(e, FAULT_CHUNKS, at) != NULL;
+	struct evbuffer *head, *first = evbuffer_new();
+
+	if (faults_at(e, FAULT_HEADERS, at) != NULL || chunks) {
+		head = http_head(c, code, type, chunks ? SIZE_MAX : 0);
+		evbuffer_remove_buffer(head, first,
+				       evbuffer_get_length(head) - (chunks ? 0 : 2));
+		evbuffer_free(head);
+	} else if (faults_at(e, FAULT_CONTINUE, at) == NULL) {
+		evbuffer_free(first);
+		return false;
+	}
+	bufferevent_setcb(c->bev, NULL, go_on, on_end, c);
+	bufferevent_write_buffer(c->bev, first);
+	evbuffer_free(first);
+	go_on(c->bev, c);
+	return true;
 }
 
 static void drip(evutil_socket_t fd, short what, void *arg)
@@ -320,6 +429,17 @@ static void send_cut(struct conn *c, long percent)
 	http_end(c);
 }
 
+static void say_gzip(struct evbuffer *head)
+{
+	struct evbuffer *out = evbuffer_new();
+
+	evbuffer_remove_buffer(head, out, evbuffer_get_length(head) - 2);
+	evbuffer_add_printf(out, "Content-Encoding: gzip\r\n\r\n");
+	evbuffer_drain(head, 2);
+	evbuffer_add_buffer(head, out);
+	evbuffer_free(out);
+}
+
 void faults_send(struct conn *c, int code, const char *type, struct evbuffer *body)
 {
 	const struct engine *e = c->engine;
@@ -341,6 +461,8 @@ void faults_send(struct conn *c, int code, const char *type, struct evbuffer *bo
 		send_endless(c, first);
 		return;
 	}
+	if (send_more(c, code, type, at))
+		return;
 	if (faults_at(e, FAULT_ENDLESS_BODY, at) != NULL && code == 200) {
 		struct evbuffer *head = http_head(c, code, type, (size_t)1 << 50);
 
@@ -349,6 +471,8 @@ void faults_send(struct conn *c, int code, const char *type, struct evbuffer *bo
 		return;
 	}
 	c->pending = http_head(c, code, type, evbuffer_get_length(body));
+	if (code == 200 && faults_at(e, FAULT_GZIP, at) != NULL)
+		say_gzip(c->pending);
 	evbuffer_add_buffer(c->pending, body);
 	if ((f = faults_at(e, FAULT_CUT, at)) != NULL)
 		send_cut(c, f->arg);

@@ -101,6 +101,12 @@ enum fault_kind {
 	FAULT_STORM,
 	FAULT_HANG,
 	FAULT_TRICKLE,
+	FAULT_CHUNKS,
+	FAULT_HEADERS,
+	FAULT_CONTINUE,
+	FAULT_GZIP,
+	FAULT_LABELS,
+	FAULT_TWICE,
 };
 struct fault {
 	enum fault_kind kind;

@@ -76,6 +76,8 @@ static void as_it_was(void **state)
 		}
 		free(b.p);
 	}
+	trim(" [ \t\r\n 1 2 , \" \t  \" ] \n\n", 25, 1, 3);
+	assert_string_equal(out, " [ 1 2 , \" \t  \" ] ");
 	for (size_t piece = 1; piece < sizeof(odd); piece++) {
 		trim(odd, sizeof(odd) - 1, 2, piece);
 		assert_string_equal(out, odd);
