@@ -27,6 +27,11 @@
 
 /* A sanitizer looks for leaks at the exit: by a process that traces this one, and by
  * what stands in /proc. */
+#ifdef __has_feature /* clang's way to say it */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static const bool sanitized = true;
 #else

@@ -250,6 +250,12 @@ class Neighbours(dcmtest.Case):
             self.assertEqual(done.returncode, 0, (args, done.stderr))
             wait_until(lambda: len(dcm.ps("sim")) == 6)
         self.assertEqual(dcm.run("refresh", "sim").returncode, 0)
+        # a group that is not there is no group at all
+        done = subprocess.run([os.path.join(dcmtest.BUILD, "dcmd"), "--config", dcm.config,
+                               "--refresh-group", "no such group", "--check"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--refresh-group", done.stderr)
         # to act one must be let in first
         self.assertEqual(self.client(dcm, [ACTORS], "refresh", "sim").returncode, 3)
 

@@ -1,6 +1,7 @@
 """What each process of dcmd can reach, as the kernel shows it: descriptors, mappings,
 privileges; after the start, after each was killed, after a reload."""
 import ctypes
+import json
 import os
 import platform
 import signal
@@ -9,6 +10,7 @@ import struct
 import subprocess
 
 import dcmtest
+import sshserver
 from dcmtest import wait_until
 
 NOBODY = 65534
@@ -114,7 +116,8 @@ class Privilege(dcmtest.Case):
         for m in p.maps:
             self.assertFalse("w" in m[1] and "x" in m[1], (p.title, m))
 
-    def check_sockets(self, processes, dcm):
+    def check_sockets(self, processes, dcm, place=None):
+        """`place`: in the path of the socket through which a collector reaches its ssh."""
         listener = os.path.join(dcm.runtime, dcm.instance, "broker.sock")
         known = unix_sockets()
         owner = {}
@@ -123,7 +126,9 @@ class Privilege(dcmtest.Case):
                 # A socket of a kind that is not listed there is of another family.
                 self.assertIn(inode, known, (p.title, "a network socket"))
                 path, listens = known[inode]
-                if listens:
+                if listens and place and place in path:
+                    self.assertTrue(p.title.startswith("dcmd: collector "), p.title)
+                elif listens:
                     self.assertEqual(path, listener)
                     self.assertIn(p.title, ("dcmd: supervisor", "dcmd: broker"))
                 else:
@@ -195,6 +200,40 @@ class Privilege(dcmtest.Case):
         self.assertEqual(after["dcmd: collector sim-b"].pid, before["dcmd: collector sim-b"].pid)
         self.assertEqual(dcm.log_events("not_confined"), [])
         self.assertEqual(a.process.poll(), None)
+
+    def test_an_ssh_has_what_an_ssh_needs(self):
+        e = self.engines[0]
+        sshd = sshserver.Sshd()
+        self.addCleanup(sshd.stop)
+        dcm = dcmtest.Dcm(json.dumps({"hosts": {
+            "far": sshd.entry(e, ssh_backend="openssh", known_hosts=sshd.known_hosts(),
+                              identity_file=sshd.key("ed25519"))}}))
+        self.addCleanup(dcm.kill)
+        wait_until(lambda: dcm.hosts()["far"]["state"] == "online", "online")
+        all_of_it = self.look(dcm)
+        dcmds = [p for title, p in all_of_it.items() if title.startswith("dcmd: ")]
+        theirs = set().union(*(p.sockets() for p in dcmds))
+        master = [int(p) for p in os.listdir("/proc") if p.isdigit() and
+                  self.parent(p) == all_of_it["dcmd: collector far"].pid]
+        self.assertEqual(len(master), 1)
+        ssh = Process("ssh", master[0])
+        self.assertIn("ssh", read("/proc/%d/comm" % ssh.pid))
+        self.assertEqual(ssh.sockets() & theirs, set())
+        self.assertEqual([what for what, _ in ssh.fds.values()
+                          if what.startswith("/") and what != "/dev/null"], [])
+        self.assertEqual([m for m in ssh.maps if "/dev/shm" in m[-1]], [])
+        self.assertEqual(ssh.status["NoNewPrivs"], "1")
+        self.assertEqual(int(ssh.status["CapEff"], 16) & ~0xcf, 0)
+        # and the collector has no more than one by any other way
+        self.check_memory(all_of_it["dcmd: collector far"], dcm)
+        self.check_sockets({p.title: p for p in dcmds}, dcm, place="/dcm-ssh-")
+
+    @staticmethod
+    def parent(pid):
+        try:
+            return int(read("/proc/%s/stat" % pid).rpartition(")")[2].split()[1])
+        except OSError:
+            return 0
 
     def test_its_own_user_cannot_look_into_it(self):
         """Neither keys nor what is redacted later: not by /proc, not by a debugger."""

@@ -161,8 +161,9 @@ static int of_x32(void)
 
 static int code_from_data(void)
 {
-	return because(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-		       MAP_FAILED);
+	const int prot = PROT_READ | PROT_EXEC, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+
+	return because(mmap(NULL, 4096, prot, flags, -1, 0) == MAP_FAILED);
 }
 
 static int another_control(void)
@@ -179,7 +180,10 @@ static int write_outside(void)
 
 static int make_outside(void)
 {
-	return because(open("/tmp/dcm-confine-made", O_WRONLY | O_CREAT, 0600) < 0);
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/made", place);
+	return because(open(path, O_WRONLY | O_CREAT, 0600) < 0);
 }
 
 static int read_outside(void)
@@ -277,7 +281,7 @@ static void the_broker_reaches_nobody(void **s)
 {
 	(void)s;
 	if (SANITIZED)
-		skip();
+		return;
 	REFUSED(as_broker, inet, ENOSYS);
 	REFUSED(as_broker, unix_socket, ENOSYS);
 	REFUSED(as_broker, connecting, ENOSYS);
