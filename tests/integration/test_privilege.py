@@ -4,10 +4,12 @@ import ctypes
 import json
 import os
 import platform
+import shutil
 import signal
 import stat
 import struct
 import subprocess
+import unittest
 
 import dcmtest
 import sshserver
@@ -281,3 +283,105 @@ class Privilege(dcmtest.Case):
         for what in ("seccomp", "Landlock", "docs/security.md"):
             self.assertIn(what, told[0]["error"])
         self.assertEqual(Process("", dcm.pids()["dcmd: broker"]).status["CapEff"].strip("0\n"), "")
+
+
+UNIT = os.path.join(dcmtest.ROOT, "scripts", "dcmd.service")
+
+
+def analyze(*args):
+    """systemd-analyze's answer; SkipTest where it has none."""
+    if shutil.which("systemd-analyze") is None:
+        raise unittest.SkipTest("needs systemd-analyze")
+    done = subprocess.run(["systemd-analyze", *args], capture_output=True, text=True, timeout=60,
+                          check=False, stdin=subprocess.DEVNULL)
+    if done.returncode < 0 or "unrecognized option" in done.stderr:
+        raise unittest.SkipTest("systemd-analyze is too old: " + done.stderr.strip())
+    return done
+
+
+def calls_of(names):
+    """System calls of a SystemCallFilter=, its sets taken apart."""
+    found = set()
+    for name in names:
+        if name.startswith("@"):
+            lines = [x.strip() for x in analyze("syscall-filter", name).stdout.splitlines()[1:]]
+            found |= calls_of(x for x in lines if x and not x.startswith("#"))
+        else:
+            found.add(name)
+    return found
+
+
+def under_filter(allowed, uid):
+    """For preexec_fn: what systemd does with User=, NoNewPrivileges= and the filter."""
+    lib = ctypes.CDLL("libseccomp.so.2")
+    lib.seccomp_init.restype = ctypes.c_void_p
+    lib.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int,
+                                           ctypes.c_uint, ctypes.c_void_p]
+    lib.seccomp_load.argtypes = [ctypes.c_void_p]
+    libc = ctypes.CDLL(None)
+    rules = lib.seccomp_init(0x00050001)  # EPERM
+    for name in allowed:
+        number = lib.seccomp_syscall_resolve_name(name.encode())
+        if number >= 0:
+            lib.seccomp_rule_add_array(rules, 0x7fff0000, number, 0, None)
+
+    def really():
+        dcmtest.become(uid, uid)()
+        libc.prctl(38, 1, 0, 0, 0)
+        assert lib.seccomp_load(rules) == 0
+    return really
+
+
+class Unit(dcmtest.Case):
+    """scripts/dcmd.service, as far as it can be tried without systemd."""
+
+    def filter(self):
+        allowed = calls_of(["@default"])
+        with open(UNIT, encoding="utf-8") as f:
+            for line in f:
+                key, _, value = line.strip().partition("=")
+                if key == "SystemCallFilter" and value.startswith("~"):
+                    allowed -= calls_of(value[1:].split())
+                elif key == "SystemCallFilter":
+                    allowed |= calls_of(value.split())
+        return allowed
+
+    def test_exposure(self):
+        """docs/security.md says 1.6; other versions of systemd weigh otherwise."""
+        place = os.path.join(dcmtest.fresh("unit"), "dcmd.service")
+        shutil.copy(UNIT, place)
+        done = analyze("security", "--offline=true", "--threshold=20", place)
+        self.assertEqual(done.returncode, 0, done.stdout[-300:] + done.stderr)
+
+    def test_system_calls(self):
+        """All of dcmd works under the unit's filter, and gives up the rest itself."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be another user")
+        try:
+            really = under_filter(self.filter(), NOBODY)
+        except OSError as e:
+            self.skipTest("needs libseccomp: %s" % e)
+        e = dcmtest.SimEngine("sim", 4)
+        self.addCleanup(e.stop)
+        os.chmod(e.dir, 0o755)
+        os.chmod(e.socket, 0o666)
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([e]), start=False)
+        self.addCleanup(dcm.kill)
+        for name in (dcm.dir, dcm.config):
+            os.chown(name, NOBODY, NOBODY)
+        command = dcm.command()
+        command[0] = dcmtest.public("dcmd")
+        with open(dcm.log_path, "ab") as log:
+            dcm.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                           stderr=log, cwd="/", preexec_fn=really)
+
+        def ask(*args):
+            return subprocess.run(
+                [dcmtest.public("dcm-client"), "--instance", dcm.instance, "--runtime-dir",
+                 dcm.runtime, *args], preexec_fn=dcmtest.become(NOBODY, NOBODY), cwd="/",
+                capture_output=True, text=True, timeout=60, check=False)
+        wait_until(lambda: ask("refresh", "sim").returncode == 0, "a refresh")
+        self.assertEqual(ask("logs", "sim", "stack0-web-1").returncode, 0)
+        self.assertEqual(dcm.log_events("not_confined"), [])
+        self.assertEqual(dcm.stop(), 0)
+        self.assertEqual(os.listdir(os.path.join(dcm.state, dcm.instance)), ["sim.snap"])
