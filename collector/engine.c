@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "decode.h"
@@ -164,6 +165,16 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	return len;
 }
 
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	struct engine_request *q = arg;
+	int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
+	(void)purpose;
+	q->starved = fd < 0 && (errno == EMFILE || errno == ENFILE);
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 int engine_request_prepare(struct engine_request *q)
 {
 	struct engine *e = q->engine;
@@ -175,6 +186,8 @@ int engine_request_prepare(struct engine_request *q)
 		return -1;
 	curl_easy_setopt(h, CURLOPT_URL, url);
 	curl_easy_setopt(h, CURLOPT_PRIVATE, q);
+	curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, q);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, q);
 	if (q->chunk || q->headers) {
@@ -447,6 +460,11 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 {
 	struct engine_reply r = {.began = q->began, .date = q->date, .step = DCM_STEP_API};
 
+	if (q->starved && rc == CURLE_COULDNT_CONNECT) {
+		q->engine->starved_at = q->engine->more_at = mono_now();
+		if (engine_request_wait(q))
+			return;
+	}
 	memcpy(r.api_version, q->api_version, sizeof(r.api_version));
 	if (q->easy)
 		curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &r.status);
@@ -456,6 +474,11 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 		    "an answer of %s is longer than %zu KiB and was "
 		    "dropped",
 		    q->engine->where, q->max >> 10);
+	} else if (q->starved && rc == CURLE_COULDNT_CONNECT) {
+		r.failure = ENGINE_STARVED;
+		say(r.error, sizeof(r.error),
+		    "no descriptor is left for a connection to %s: raise LimitNOFILE of dcmd",
+		    q->engine->where);
 	} else if (rc != CURLE_OK) {
 		r.failure = curl_failure(q, rc, r.error, sizeof(r.error));
 		r.step = failed_step(q, rc);

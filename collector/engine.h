@@ -2,6 +2,8 @@
  * engine.h - the Engine API client: HTTP requests over a transport, by libcurl's
  * multi interface in a libevent loop.  Nothing here knows what the answers mean.
  *
+ * Where no descriptor is left, fewer requests run at once and the others wait.
+ *
  * Every request has a time limit and a largest body; redirects are refused and
  * no compression is asked for.  Callbacks come from the loop, outside libcurl,
  * so that they may start and cancel requests and close the engine.
@@ -36,6 +38,7 @@ enum engine_failure {
 	ENGINE_UNREACHABLE, /* no connection */
 	ENGINE_TIMEOUT,
 	ENGINE_BROKEN, /* cut short, or no HTTP */
+	ENGINE_STARVED, /* this process may open no further descriptor: not its fault */
 	ENGINE_TOO_LONG,
 };
 struct engine_reply {
@@ -78,6 +81,7 @@ void engine_cancel(struct engine_request *q);
 
 double engine_last_answer(const struct engine *e); /* mono_now() of the last byte; 0: none */
 uint64_t engine_requests(const struct engine *e);
+double engine_starved(const struct engine *e); /* mono_now() of the last time; 0: never */
 
 double mono_now(void); /* s, CLOCK_MONOTONIC */
 double wall_now(void); /* Unix s */

@@ -18,6 +18,8 @@ struct engine {
 	double connect_timeout, request_timeout;
 	struct engine_requests waiting, active, streams;
 	unsigned running; /* active, of those that the limit counts */
+	unsigned most;	  /* of those, as far as there are descriptors */
+	double starved_at, more_at; /* when that was; when one more is tried */
 	CURL *spare[8];	  /* handles for the next requests */
 	unsigned n_spare;
 	int depth; /* inside a callback: freeing must wait */
@@ -41,7 +43,7 @@ struct engine_request {
 	struct json_trim trim;
 	double began, date;
 	long http_status;
-	bool headers, counted;
+	bool headers, counted, starved;
 	bool status_seen, opened, fresh, too_long;
 	char api_version[16];
 	char curl_error[CURL_ERROR_SIZE];
@@ -53,6 +55,8 @@ int engine_request_prepare(struct engine_request *q);
 void engine_request_finish(struct engine_request *q, CURLcode rc);
 /* engine_loop.c: starts or queues it; NULL (and freed) where it cannot. */
 struct engine_request *engine_request_start(struct engine_request *q, bool at_once);
+/* Back into the line, with fewer beside it; false: it is none that waits. */
+bool engine_request_wait(struct engine_request *q);
 /* Takes it out of the engine's lists and libcurl; the caller frees it. */
 void engine_request_retire(struct engine_request *q);
 

@@ -13,6 +13,8 @@
 
 #include "engine_impl.h"
 
+static const double more_after = 1; /* s: then some more are tried */
+
 static void engine_act(struct engine *e, curl_socket_t fd, int what);
 
 static void on_socket_event(evutil_socket_t fd, short what, void *arg)
@@ -76,6 +78,7 @@ struct engine *engine_open(struct event_base *base, const struct transport_ops *
 	e->transport = t;
 	e->connect_timeout = connect_timeout;
 	e->request_timeout = request_timeout;
+	e->most = ENGINE_CONNECTIONS;
 	snprintf(e->where, sizeof(e->where), "%s", where);
 	TAILQ_INIT(&e->waiting);
 	TAILQ_INIT(&e->active);
@@ -159,7 +162,7 @@ static bool is_full(const struct engine *e)
 {
 	unsigned most = e->ops->connections ? e->ops->connections(e->transport) : 0;
 
-	return e->running >= (most && most < ENGINE_CONNECTIONS ? most : ENGINE_CONNECTIONS);
+	return e->running >= (most && most < e->most ? most : e->most);
 }
 
 struct engine_request *engine_request_start(struct engine_request *q, bool at_once)
@@ -195,6 +198,28 @@ void engine_request_retire(struct engine_request *q)
 	}
 	q->easy = NULL;
 	e->running -= q->counted;
+}
+
+bool engine_request_wait(struct engine_request *q)
+{
+	struct engine *e = q->engine;
+
+	if (!q->counted || e->running < 2 || e->dead)
+		return false;
+	engine_request_retire(q);
+	e->most = e->running;
+	q->starved = false;
+	TAILQ_INSERT_HEAD(&e->waiting, q, link);
+	return true;
+}
+
+/* A descriptor may have come free since. */
+static void try_more(struct engine *e)
+{
+	if (e->most < ENGINE_CONNECTIONS && mono_now() - e->more_at > more_after) {
+		e->most += 1 + e->most / 4;
+		e->more_at = mono_now();
+	}
 }
 
 void engine_cancel(struct engine_request *q)
@@ -284,6 +309,7 @@ static void engine_act(struct engine *e, curl_socket_t fd, int what)
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&q);
 		engine_request_finish(q, rc);
 	}
+	try_more(e);
 	start_waiting(e);
 	if (--e->depth == 0 && e->dead)
 		engine_free(e);
@@ -292,6 +318,11 @@ static void engine_act(struct engine *e, curl_socket_t fd, int what)
 double engine_last_answer(const struct engine *e)
 {
 	return e->last_answer;
+}
+
+double engine_starved(const struct engine *e)
+{
+	return e->starved_at;
 }
 
 uint64_t engine_requests(const struct engine *e)

@@ -21,6 +21,7 @@ enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
 static const double backoff_first = 0.1, backoff_most = 3;
 static const double ping_after = 10;  /* s of silence */
 static const double warm_up_most = 2; /* s */
+static const double starved_for = 3;  /* s: without a lack of descriptors, it is over */
 
 static void on_ping(void *arg, const struct engine_reply *r);
 static void on_version(void *arg, const struct engine_reply *r);
@@ -410,7 +411,7 @@ static void on_probe(void *arg, const struct engine_reply *r)
 	struct collector *c = arg;
 
 	c->session.ping = NULL;
-	if (r->failure && r->failure != ENGINE_STATUS)
+	if (r->failure && r->failure != ENGINE_STATUS && r->failure != ENGINE_STARVED)
 		failed_reply(c, r);
 }
 
@@ -423,10 +424,24 @@ void session_suspect(struct collector *c)
 	se->ping = engine_get_headers(se->engine, "/_ping", on_probe, c);
 }
 
+/* A lack of our own, which no host answers for. */
+static void check_descriptors(struct collector *c)
+{
+	double at = c->session.engine ? engine_starved(c->session.engine) : 0;
+
+	if (at && mono_now() - at < starved_for)
+		condition_set(&c->conditions, COND_DESCRIPTORS, "raise LimitNOFILE of dcmd",
+			      "no descriptor was left for a connection to the engine, so that "
+			      "fewer requests run at once");
+	else
+		condition_clear(&c->conditions, COND_DESCRIPTORS);
+}
+
 void session_tick(struct collector *c)
 {
 	struct session *se = &c->session;
 
+	check_descriptors(c);
 	if (se->engine && mono_now() - engine_last_answer(se->engine) > ping_after)
 		session_suspect(c);
 	watch_tick(c);

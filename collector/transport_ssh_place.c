@@ -25,7 +25,7 @@
 struct ssh_place {
 	char dir[SSH_PATH], socket[SSH_PATH];
 	int listener;
-	struct event *event;
+	struct event *event, *again;
 	void (*accepted)(void *arg, int fd);
 	void *arg;
 };
@@ -75,18 +75,32 @@ static void sweep(const char *tmp)
 
 static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval later = {0, 100000};
 	struct ssh_place *p = arg;
 	int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred who;
 	socklen_t n = sizeof(who);
 
 	(void)what;
+	if (peer < 0 && (errno == EMFILE || errno == ENFILE)) {
+		event_del(p->event); /* it stays readable: look again later, not at once */
+		evtimer_add(p->again, &later);
+	}
 	if (peer < 0)
 		return;
 	if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &n) || who.pid != getpid())
 		close(peer);
 	else
 		p->accepted(p->arg, peer);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct ssh_place *p = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(p->event, NULL);
 }
 
 static int listen_there(struct event_base *base, struct ssh_place *p)
@@ -99,7 +113,8 @@ static int listen_there(struct event_base *base, struct ssh_place *p)
 	    listen(p->listener, 1024))
 		return -1;
 	p->event = event_new(base, p->listener, EV_READ | EV_PERSIST, on_connection, p);
-	return p->event ? event_add(p->event, NULL) : -1;
+	p->again = evtimer_new(base, on_again, p);
+	return p->event && p->again ? event_add(p->event, NULL) : -1;
 }
 
 struct ssh_place *ssh_place_open(struct event_base *base, void (*accepted)(void *arg, int fd),
@@ -150,6 +165,8 @@ void ssh_place_close(struct ssh_place *p)
 		return;
 	if (p->event)
 		event_free(p->event);
+	if (p->again)
+		event_free(p->again);
 	if (p->listener >= 0)
 		close(p->listener);
 	remove_dir(p->dir);

@@ -28,6 +28,7 @@
 	X(SNAPSHOT, "snapshot_failed", "snapshot_ok", "snapshots are written again")         \
 	X(STATS_STRETCHED, "stats_stretched", "stats_ok", "stats come in time again")        \
 	X(DIRECTORY_BEHIND, "directory_behind", "directory_ok", "the directory is up to date") \
+	X(DESCRIPTORS, "descriptors_short", "descriptors_ok", "there are descriptors enough") \
 	X(SHARD_WAITS, "shard_waits", "shard_made", "every host has its memory again")       \
 	X(NOT_STARTED, "child_not_started", "children_started", "every process runs again")  \
 	X(NOT_CONFINED, "not_confined", "confined", "all processes have given up what they can")

@@ -6,6 +6,7 @@ Each story has a /dev/shm of its own, in a mount namespace in which dcmd and its
 readers run; the test itself stays outside."""
 import json
 import os
+import pwd
 import shutil
 import signal
 import struct
@@ -225,6 +226,121 @@ class Clock(Story):
         a.api.run("afterwards", ["sleep", "100000"])
         wait_until(lambda: "afterwards" in d.names("a"), "a new one")
         self.alive(d, pids)
+
+
+class Few(Story):
+    """Few descriptors, processes, or memory of the control group."""
+
+    @staticmethod
+    def limit(pid, what, n, under=()):
+        subprocess.run([*under, "prlimit", "--pid", str(pid), "--%s=%d:" % (what, n)], check=True)
+
+    @staticmethod
+    def descriptors(pid):
+        return len(os.listdir("/proc/%d/fd" % pid))
+
+    def test_descriptors_of_a_collector(self):
+        """Fewer requests run at once, and all are answered: no host is blamed for it."""
+        e = self.sim("a", 60)
+        d = Dcm(hosts_yml([e], {"stats_update": 1, "status_update": 2})).settle([e])
+        self.addCleanup(d.stop)
+        pid = d.pids()["dcmd: collector a"]
+        self.limit(pid, "nofile", self.descriptors(pid) + 4)
+        wait_until(lambda: d.log_events("descriptors_short"), "the condition")
+        e.api.run("afterwards", ["sleep", "100000"])
+        self.assertEqual(d.run("refresh", "a").returncode, 0)
+        self.assertIn("afterwards", d.names("a"))
+        self.assertEqual(d.hosts()["a"]["state"], "online")
+        self.limit(pid, "nofile", 1024)
+        wait_until(lambda: d.log_events("descriptors_ok"), "the end of the condition")
+        self.assertEqual(d.log_events("host_offline"), [])
+
+    def test_descriptors_of_the_others(self):
+        """A process that cannot be started comes when it can; the broker goes on."""
+        e = self.sim("a", 4)
+        d = Dcm(hosts_yml([e], {"stats_update": 1, "status_update": 2})).settle([e])
+        self.addCleanup(d.stop)
+        pids = d.pids()
+        supervisor, broker = pids["dcmd: supervisor"], pids["dcmd: broker"]
+        self.limit(supervisor, "nofile", 3)
+        self.limit(broker, "nofile", self.descriptors(broker))
+        self.assertEqual(len(d.ps("--filter", "status=running")), 4)  # nobody to ask: by scanning
+        os.kill(pids["dcmd: collector a"], signal.SIGKILL)
+        wait_until(lambda: d.log_events("child_not_started"), "the condition")
+        self.assertEqual(len(d.ps()), 4)
+        self.limit(supervisor, "nofile", 1024)
+        self.limit(broker, "nofile", 1024)
+        wait_until(lambda: d.log_events("children_started"), "the end of the condition")
+        d.settle([e])
+        self.assertEqual(len(d.log_events("child_not_started")), 1)
+
+    def test_processes_of_a_user(self):
+        """Nothing can be forked: said once, and tried until it can."""
+        user = pwd.getpwnam("nobody")
+        e = self.sim("a", 4)
+        os.chmod(e.dir, 0o755)
+        os.chmod(e.socket, 0o666)
+        d = Dcm(hosts_yml([e], {"status_update": 2}), start=False)
+        os.chown(d.dir, user.pw_uid, user.pw_gid)
+        d.under = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid),
+                   "--clear-groups"]
+        d.command = lambda command=d.command: d.under + command()
+        d.client = lambda client=d.client: d.under + client()
+        d.start().settle([e])
+        self.addCleanup(d.stop)
+        pids = d.pids()
+        self.limit(pids["dcmd: supervisor"], "nproc", 0, d.under)
+        os.kill(pids["dcmd: collector a"], signal.SIGKILL)
+        wait_until(lambda: d.log_events("child_not_started"), "the condition")
+        self.assertEqual(len(d.ps()), 4)
+        self.limit(pids["dcmd: supervisor"], "nproc", 1000, d.under)
+        wait_until(lambda: d.log_events("children_started"), "the end of the condition")
+        d.settle([e])
+        self.assertEqual(d.stop(), 0)
+
+    def group(self, limit):
+        """A control group with so much memory."""
+        name = "dcm-test-%d" % os.getpid()
+        with open("/proc/self/cgroup", encoding="ascii") as f:
+            lines = [line.strip().split(":", 2) for line in f]
+        for _, controllers, path in lines:
+            if "memory" in controllers.split(","):
+                at, file = "/sys/fs/cgroup/memory" + path, "memory.limit_in_bytes"
+                break
+        else:
+            at, file = "/sys/fs/cgroup" + [p for n, _, p in lines if n == "0"][0], "memory.max"
+        at = os.path.join(at, name)
+        try:
+            os.mkdir(at)
+            self.addCleanup(os.rmdir, at)
+            with open(os.path.join(at, file), "w", encoding="ascii") as f:
+                f.write(str(limit))
+        except OSError as error:
+            raise unittest.SkipTest("no control group of memory here: %s" % error) from error
+        return at
+
+    def test_memory_of_the_control_group(self):
+        """A shard stops growing before the kernel kills for it."""
+        group = self.group(64 << 20)
+        room = self.room("256m")
+        enter = ["sh", "-c", "echo $$ > %s/cgroup.procs; exec \"$@\"" % group, "sh"]
+        e = self.sim("a", 0)
+        d = self.dcm(room, [e], before=enter).settle([e])
+        pids = d.pids()
+        usage = "memory.usage_in_bytes" if "/memory/" in group else "memory.current"
+        with open(os.path.join(group, usage), encoding="ascii") as f:
+            rest = (58 << 20) - int(f.read())
+        subprocess.run(room.enter() + enter + ["fallocate", "-l", str(rest), "/dev/shm/filler"],
+                       check=True)
+        self.add(e, 120, "big", 20000)
+        wait_until(lambda: d.hosts()["a"]["state"] == "degraded", "the condition")
+        self.assertIn("cgroup", d.log_events("shard_full")[0]["error"])
+        self.assertLess(len(d.ps("-q")), 120)
+        room.clear()
+        self.exact(d, e)
+        wait_until(lambda: d.hosts()["a"]["state"] == "online", "the end of the condition")
+        self.alive(d, pids)
+        self.assertEqual(d.stop(), 0)
 
 
 class SharedMemory(Story):
