@@ -147,6 +147,13 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	const char *v;
 	size_t len = size * n, keep = len < sizeof(line) - 1 ? len : sizeof(line) - 1;
 
+	q->head += len;
+	if (q->head > ENGINE_HEAD_MAX) {
+		q->too_long = true;
+		return 0;
+	}
+	if (!q->chunk && !q->headers)
+		return len;
 	memcpy(line, data, keep);
 	line[keep] = '\0';
 	line[strcspn(line, "\r\n")] = '\0';
@@ -190,10 +197,8 @@ int engine_request_prepare(struct engine_request *q)
 	curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, q);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, q);
-	if (q->chunk || q->headers) {
-		curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
-		curl_easy_setopt(h, CURLOPT_HEADERDATA, q);
-	}
+	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(h, CURLOPT_HEADERDATA, q);
 	if (q->headers) { /* a ping must not wait on a connection that is half open */
 		curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
@@ -470,10 +475,10 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 		curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &r.status);
 	if (q->too_long) {
 		r.failure = ENGINE_TOO_LONG;
-		say(r.error, sizeof(r.error),
-		    "an answer of %s is longer than %zu KiB and was "
-		    "dropped",
-		    q->engine->where, q->max >> 10);
+		say(r.error, sizeof(r.error), "%s of %s is longer than %zu KiB and was dropped",
+		    q->head > ENGINE_HEAD_MAX ? "the head of an answer" : "an answer",
+		    q->engine->where,
+		    (q->head > ENGINE_HEAD_MAX ? (size_t)ENGINE_HEAD_MAX : q->max) >> 10);
 	} else if (q->starved && rc == CURLE_COULDNT_CONNECT) {
 		r.failure = ENGINE_STARVED;
 		say(r.error, sizeof(r.error),

@@ -17,6 +17,7 @@
 #include "transport.h"
 
 enum {
+	ENGINE_HEAD_MAX = 256 << 10, /* headers of an answer, interim answers' counted */
 	ENGINE_RAW_MAX = 1 << 30,    /* of an answer that is trimmed as it comes */
 	ENGINE_TRIM_AFTER = 1 << 20, /* bytes: a shorter one needs no look */
 	ENGINE_LIST_MAX = 256 << 20,

@@ -39,6 +39,7 @@ struct engine_request {
 	char *body;
 	size_t len, room, max;
 	size_t raw; /* bytes that came, of one that is trimmed */
+	size_t head;
 	unsigned trim_level; /* 0: as it comes */
 	struct json_trim trim;
 	double began, date;

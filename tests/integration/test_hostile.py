@@ -79,6 +79,18 @@ class Hostile(dcmtest.Case):
         self.assertLess(len(r["labels"]), 500000)
         self.small(d, ["dcmd: collector sim"], 128)
 
+    def test_containers_that_come_and_go(self):
+        """20,000 changes of a fleet of 100, as fast as they can be told."""
+        e = SimEngine("sim", 100)
+        self.addCleanup(e.stop)
+        d = self.dcm([e]).settle([e])
+        held = d.json("stats")["memory_held"]
+        for _ in range(40):
+            e.api.raw("POST", "/_sim/churn?n=500")
+        d.settle([e])
+        self.assertLess(d.json("stats")["memory_held"], 4 * held)
+        self.small(d, ["dcmd: collector sim", "dcmd: broker"], 64)
+
     FAULTS = ["chunks", "headers", "continue", "gzip", "twice", "endless-headers@inspect",
               "chunks@inspect", "headers@events", "gzip@stats,inspect", "deep@inspect", "utf8",
               "storm:5000"]
