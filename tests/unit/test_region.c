@@ -1,6 +1,8 @@
 /* test_region.c - a region as its writer and its readers see it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -254,6 +256,16 @@ static void test_limit(void **state)
 		region_remove(w->r, id_of(i));
 	assert_int_equal(put_text(w->r, 5000, "n", DCM_STATUS, text), 0);
 	assert_string_equal(read_text(&m, 5000, DCM_STATUS), text);
+	/* What was refused is known to fit as soon as something went. */
+	for (n = 6000, rc = 0; n < 7000 && rc == 0; n++)
+		rc = put_text(w->r, n, "n", DCM_STATUS, text);
+	region_usage(w->r, &u);
+	assert_false(region_room(w->r));
+	assert_int_equal(u.full, 2);
+	assert_int_equal(region_remove(w->r, id_of(6000)), 0);
+	assert_true(region_room(w->r));
+	assert_int_equal(put_text(w->r, n - 1, "n", DCM_STATUS, text), 0);
+	assert_true(region_room(w->r));
 	region_map_close(&m);
 }
 
@@ -467,6 +479,31 @@ static void test_ring_overrun(void **state)
 	region_map_close(&m);
 }
 
+/* The wall clock was set while nobody wrote: times are moved with it. */
+static void test_clock(void **state)
+{
+	struct world *w = *state;
+	int fd = shm_open(w->object, O_RDWR, 0);
+	struct dcm_header *h = mmap(NULL, DCM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct region_map m;
+	double at;
+
+	assert_true(h != MAP_FAILED);
+	close(fd);
+	map_open(w, &m);
+	put_text(w->r, 1, "web", DCM_STATUS, "x");
+	at = region_verified(&m, region_entry(&m, 1), DCM_STATUS);
+	for (int hours = -48; hours <= 48; hours += 96) {
+		atomic_fetch_sub(&h->clock, (int64_t)hours * 3600 * 1000000000); /* as it was then */
+		region_beat(w->r);
+		assert_true(fabs(region_verified(&m, region_entry(&m, 1), DCM_STATUS) -
+				 (at + hours * 3600)) < 2);
+		at += hours * 3600;
+	}
+	munmap(h, DCM_PAGE);
+	region_map_close(&m);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
@@ -480,6 +517,7 @@ int main(void)
 	    T(test_many),
 	    T(test_steady),
 	    T(test_limit),
+	    T(test_clock),
 	    T(test_a_full_region_tells_its_row),
 	    T(test_each),
 	    T(test_self),
