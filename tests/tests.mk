@@ -142,14 +142,20 @@ CHECKS += library
 .PHONY: examples
 
 # ---- figures, beside rivals -----------------------------------------------------------
-# `make bench`; each program prints a table.
+# `make bench` installs the rivals, runs every part of tests/bench/run and writes
+# docs/performance.md; `make bench PARTS=read` shows a part alone.
 
-BENCHES := $(BUILD)/tests/bench_read
-
-$(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c fleet.c rivals.c)) \
+$(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c beside.c fleet.c \
+		measure.c rivals.c rivals_redis.c)) \
 		$(BUILD)/libbroker.a $(BUILD)/libwriter.a $(BUILD)/libdcm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -llmdb $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
+	$(CC) $(LDFLAGS) -o $@ $^ -llmdb -lhiredis $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) \
+		-lm -lpthread
+
+bench:
+	scripts/install-deps --bench
+	$(MAKE) all simengine $(BUILD)/tests/bench_read
+	tests/bench/run $(BUILD) $(PARTS)
 
 # Instructions of the hot paths, by callgrind, against tests/bench/instructions.txt;
 # `make bench-check UPDATE=1` writes the figures there.
@@ -161,12 +167,7 @@ bench-check check-bench: $(BUILD)/tests/paths all
 	tests/bench/instructions $(BUILD) $(if $(UPDATE),--update)
 
 CHECKS += bench
-.PHONY: bench-check
-
-bench: $(BENCHES) all
-	@set -e; for b in $(BENCHES); do $$b; done
-	@tests/bench/bench_client.py
-.PHONY: bench
+.PHONY: bench bench-check
 
 # ---- the simulated engine ----------------------------------------------------------
 

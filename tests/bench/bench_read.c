@@ -5,57 +5,31 @@
  *
  *   bench_read [CONTAINERS [SECONDS]]      seconds for each row
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "fleet.h"
+#include "measure.h"
 #include "rivals.h"
+#include "rivals_redis.h"
 
-enum { ROUNDS_MAX = 1000, LOOKUPS = 100000 /* of a round */ };
+enum { LOOKUPS = 100000 /* of a round */, ASKED = 10000 /* of Redis */ };
 
 static uint32_t containers = 100000;
 static double seconds = 4; /* that a row takes */
 static struct fleet fleet;
 static struct rival *lmdb;
 static struct bare *bare;
+static struct redis *redis;
+static struct chase *chase; /* as many lines as look-ups touch: an entry's and a blob's */
 static uint8_t *ids; /* of the look-ups, in their (random) order */
 static dcm *d, *alone; /* with the broker, and without */
 static volatile uint64_t sink;
 
-static double seconds_of(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static double now(void)
-{
-	return seconds_of(CLOCK_MONOTONIC);
-}
-
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double *v, uint32_t n)
-{
-	qsort(v, n, sizeof(*v), by_size);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
 /* ---- what is measured --------------------------------------------------- */
-
-/* Each is one round; it returns how many of its operations it did. */
-typedef uint32_t work(void);
 
 /*
  * Look-ups one after the other: which is next depends, for the processor, on what
@@ -150,6 +124,14 @@ static uint32_t bare_get_only(void)
 	return LOOKUPS;
 }
 
+static uint32_t chase_lines(void)
+{
+	static uint32_t at;
+
+	at = chase_on(chase, at, LOOKUPS);
+	return LOOKUPS;
+}
+
 static uint32_t read_decoded(void)
 {
 	static struct dcm_record r;
@@ -194,6 +176,27 @@ static uint32_t lmdb_get_touched(void)
 	return LOOKUPS;
 }
 
+static uint32_t redis_field_only(void)
+{
+	for (uint32_t i = 0; redis && i < ASKED; i++)
+		sink += (uint64_t)redis_field(redis, ids + 32 * i);
+	return redis ? ASKED : 0;
+}
+
+static uint32_t redis_record_touched(void)
+{
+	for (uint32_t i = 0; redis && i < ASKED; i++)
+		redis_record(redis, ids + 32 * i, touch, NULL);
+	return redis ? ASKED : 0;
+}
+
+static uint32_t redis_iterate(void)
+{
+	if (redis)
+		redis_each(redis, touch, NULL);
+	return redis != NULL;
+}
+
 static uint32_t iterate_decoded(void)
 {
 	static struct dcm_record r;
@@ -216,21 +219,15 @@ static uint32_t lmdb_iterate(void)
 	return 1;
 }
 
-/* A query, answered `n` times. */
 static struct dcm_refs found;
 static uint32_t query(dcm *handle, const struct dcm_query *q, bool by_broker)
 {
-	uint32_t n = 0;
-
-	for (int i = 0; i < 1; i++) {
-		if (dcm_query(handle, q, &found) != DCM_OK)
-			die("%s", dcm_error(handle));
-		if (by_broker && !found.by_broker)
-			usleep(1100000); /* it took too long once: that round does not count */
-		else
-			n++;
-	}
-	return n;
+	if (dcm_query(handle, q, &found) != DCM_OK)
+		die("%s", dcm_error(handle));
+	if (!by_broker || found.by_broker)
+		return 1;
+	usleep(1100000); /* it took too long once: that round does not count */
+	return 0;
 }
 
 #define QUERY(name, handle, brokered, ...)                               \
@@ -247,127 +244,72 @@ QUERY(top_memory, alone, false, .kind = DCM_Q_TOP_MEMORY, .n = 10)
 	QUERY(name##_ask, d, true, __VA_ARGS__) \
 	QUERY(name##_scan, alone, false, __VA_ARGS__)
 BOTH(label, .kind = DCM_Q_LABEL, .text = "tier", .value = "t7")
-BOTH(label_many, .kind = DCM_Q_LABEL, .text = "com.docker.compose.service", .value = "web")
+QUERY(label_many_ask, d, true, .kind = DCM_Q_LABEL, .text = "com.docker.compose.service", .value = "web")
 BOTH(project, .kind = DCM_Q_PROJECT, .text = "shop-777")
 BOTH(search, .kind = DCM_Q_SEARCH, .text = "SHOP-777-web")
+BOTH(mount, .kind = DCM_Q_MOUNT, .text = "/srv/shop-777")
+BOTH(search_all, .kind = DCM_Q_SEARCH, .text = "shop")
 BOTH(search_many, .kind = DCM_Q_SEARCH, .text = "web-2")
 
 /* ---- the table ---------------------------------------------------------- */
 
-struct row {
-	const char *what;
-	bool batch; /* of look-ups: a round is some of them */
-	work *ours;
-	const char *rival_name;
-	work *rival;	  /* NULL: none */
-	double goal_ratio; /* of the rival's; 0: none */
-	double goal;	  /* s; 0: none */
-};
+#define REDIS_SET(name, key)                             \
+	static uint32_t name(void)                       \
+	{                                                \
+		sink += redis ? redis_set(redis, key) : 0; \
+		return redis != NULL;                    \
+	}
+REDIS_SET(redis_paused, "status:paused")
+REDIS_SET(redis_exited, "status:exited")
+REDIS_SET(redis_label, "label:tier=t7")
+REDIS_SET(redis_label_many, "label:com.docker.compose.service=web")
+REDIS_SET(redis_project, "project:shop-777")
+
+static uint32_t redis_top_cpu(void)
+{
+	sink += redis ? redis_top(redis, "cpu") : 0;
+	return redis != NULL;
+}
 
 static const struct row rows[] = {
 	{"point read: view of one tier, one field", true, view_one_field,
 	 "LMDB get", lmdb_get_only, 0.25, 300e-9},
 	{"", true, NULL, "LMDB get, new transaction", lmdb_get_renewed, 0, 0},
-	{"", true, NULL, "bare mapped hash", bare_get_only, 0, 0},
+	{"", true, NULL, "bare mapped hash (the limit)", bare_get_only, 0, 0},
+	{"", true, NULL, "one load from as much memory", chase_lines, 0, 0},
+	{"", false, NULL, "Redis HGET, unix socket", redis_field_only, 0, 0},
 	{"the same, independent look-ups side by side", true, view_side_by_side,
 	 "LMDB get", lmdb_side_by_side, 0, 0},
 	{"point read, every field decoded", true, read_decoded,
 	 "LMDB get, all bytes touched", lmdb_get_touched, 1.0, 0},
-	{"list all by name, decode each", false, iterate_decoded,
+	{"", false, NULL, "Redis HMGET, bytes touched", redis_record_touched, 0, 0},
+	{"a host's containers by name, each decoded", false, iterate_decoded,
 	 "LMDB cursor, all bytes touched", lmdb_iterate, 0, 0},
-	{"scan by status (1 in 100)", false, scan_paused, NULL, NULL, 0, 5e-3},
-	{"scan by status (8 in 100)", false, scan_exited, NULL, NULL, 0, 5e-3},
-	{"top 10 by CPU", false, top_cpu, NULL, NULL, 0, 5e-3},
+	{"", false, NULL, "Redis, pipelined by 100", redis_iterate, 0, 0},
+	{"scan by status (1 in 100)", false, scan_paused, "Redis set", redis_paused, 0, 5e-3},
+	{"scan by status (8 in 100)", false, scan_exited, "Redis set", redis_exited, 0, 5e-3},
+	{"top 10 by CPU", false, top_cpu, "Redis sorted set", redis_top_cpu, 0, 5e-3},
 	{"top 10 by memory", false, top_memory, NULL, NULL, 0, 5e-3},
-	{"label (500), by the broker", false, label_ask, "scan", label_scan, 0, 2e-3},
-	{"project (20), by the broker", false, project_ask, "scan", project_scan, 0, 2e-3},
-	{"name search (4), by the broker", false, search_ask, "scan", search_scan, 0, 2e-3},
-	{"label (20,000), by the broker", false, label_many_ask, "scan", label_many_scan, 0, 0},
-	{"name search (5,000), by the broker", false, search_many_ask,
-	 "scan", search_many_scan, 0, 0},
+	{"label (500), by the broker", false, label_ask, "Redis set", redis_label, 0, 2e-3},
+	{"", false, NULL, "scan, without the broker", label_scan, 0, 0},
+	{"label (20,000), by the broker", false, label_many_ask, "Redis set", redis_label_many, 0, 2e-3},
+	{"project (20), by the broker", false, project_ask, "Redis set", redis_project, 0, 2e-3},
+	{"", false, NULL, "scan, without the broker", project_scan, 0, 0},
+	{"mount (20), by the broker", false, mount_ask, "scan, without the broker", mount_scan, 0,
+	 2e-3},
+	{"name search (4), by the broker", false, search_ask, "scan, without the broker",
+	 search_scan, 0, 2e-3},
+	{"name search (5,000), by the broker", false, search_many_ask, "scan, without the broker",
+	 search_many_scan, 0, 2e-3},
+	{"name search (all), by the broker", false, search_all_ask, "scan, without the broker",
+	 search_all_scan, 0, 2e-3},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-static const char *time_text(double s, char out[32])
-{
-	if (isnan(s))
-		snprintf(out, 32, "-");
-	else if (s < 1e-6)
-		snprintf(out, 32, "%.0f ns", s * 1e9);
-	else if (s < 1e-3)
-		snprintf(out, 32, "%.2f us", s * 1e6);
-	else
-		snprintf(out, 32, "%.2f ms", s * 1e3);
-	return out;
-}
-
-/* Look-ups wait for nobody: of them the CPU's time counts, which leaves out other
- * processes on a busy machine.  A query to the broker is timed as it passes. */
-static double one_round(const struct row *r, work *w)
-{
-	clockid_t clock = r->batch ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
-	double start = seconds_of(clock);
-	uint32_t n = w();
-
-	return n ? (seconds_of(clock) - start) / n : NAN;
-}
-
-/* Where a row has only a rival, it is another of the row above. */
-static void print_row(const struct row *r, double ours, double rival)
-{
-	char a[32], b[32], ratio[32] = "", goal[64] = "", verdict[8] = "";
-	bool reached = true;
-
-	if (r->rival)
-		snprintf(ratio, sizeof(ratio), "%.2f", ours / rival);
-	if (r->goal_ratio > 0) {
-		snprintf(goal, sizeof(goal), "<= %.2f ", r->goal_ratio);
-		reached &= ours <= r->goal_ratio * rival;
-	}
-	if (r->goal > 0) {
-		snprintf(goal + strlen(goal), sizeof(goal) - strlen(goal), "< %s", time_text(r->goal, a));
-		reached &= ours < r->goal;
-	}
-	if (*goal)
-		snprintf(verdict, sizeof(verdict), "%s", reached ? "yes" : "NO");
-	printf("%-43s %10s  %-31s %10s %6s  %-18s %s\n", r->what, r->ours ? time_text(ours, a) : "",
-	       r->rival_name ? r->rival_name : "", r->rival ? time_text(rival, b) : "", ratio, goal,
-	       verdict);
-	fflush(stdout);
-}
-
-static void run_rows(void)
-{
-	static double mine[ROUNDS_MAX], theirs[ROUNDS_MAX];
-	double ours = NAN, rival = NAN;
-
-	printf("%-43s %10s  %-31s %10s %6s  %-18s %s\n", "", "dcm", "rival", "", "ratio", "goal",
-	       "reached");
-	for (int i = 0; i < ROWS; i++) {
-		const struct row *r = &rows[i];
-
-		uint32_t k = 0;
-
-		/* Rounds in turn: a row's two sides see the same machine, and the median
-		 * leaves out the first, which pays for page faults, and those that
-		 * others interrupted. */
-		for (double end = now() + seconds; k < ROUNDS_MAX && (k < 5 || now() < end); k++) {
-			fleet_beat(&fleet);
-			if (r->ours)
-				mine[k] = one_round(r, r->ours);
-			if (r->rival)
-				theirs[k] = one_round(r, r->rival);
-		}
-		if (r->ours)
-			ours = median(mine, k);
-		rival = r->rival ? median(theirs, k) : NAN;
-		print_row(r, ours, rival);
-	}
-}
-
 /* ---- the whole ---------------------------------------------------------- */
 
-static void to_rivals(const uint8_t id[32], const struct record_buf tiers[DCM_TIERS])
+static void to_rivals(const uint8_t id[32], const struct dcm_record *r,
+		      const struct record_buf tiers[DCM_TIERS])
 {
 	static uint8_t value[65536];
 	size_t len = 0;
@@ -380,6 +322,13 @@ static void to_rivals(const uint8_t id[32], const struct record_buf tiers[DCM_TI
 	}
 	lmdb_put(lmdb, id, value, len);
 	bare_put(bare, id, value, len);
+	if (redis)
+		redis_put(redis, id, r, tiers);
+}
+
+static void beat(void)
+{
+	fleet_beat(&fleet);
 }
 
 static void make_lookups(void)
@@ -411,7 +360,7 @@ static void await_broker(void)
 	} while (now() - start < 120);
 	if (!found.by_broker)
 		die("the broker did not get ready within 2 minutes");
-	printf("broker ready after %.1f s\n\n", now() - start);
+	printf("# broker ready after %.1f s\n", now() - start);
 }
 
 int main(int argc, char **argv)
@@ -428,22 +377,31 @@ int main(int argc, char **argv)
 		die("cannot make %s", lmdb_dir);
 	lmdb = lmdb_new(lmdb_dir, containers);
 	bare = bare_new(containers, 4096);
+	chase = chase_new(2 * containers);
+	redis = redis_new();
+	if (!redis)
+		fprintf(stderr, "bench_read: redis-server is not there: left out\n");
 	fleet_make(&fleet, containers, to_rivals);
 	lmdb_ready(lmdb);
+	if (redis)
+		redis_ready(redis);
 	make_lookups();
-	printf("%u containers of %.0f bytes; medians of rounds of %d look-ups, or one query\n",
+	printf("# %u containers of %.0f bytes; medians of rounds of %d look-ups, or one query\n",
 	       containers, fleet.bytes, LOOKUPS);
 	fleet_broker(&fleet);
 	d = fleet_open(&fleet, 0);
 	alone = fleet_open(&fleet, DCM_NO_BROKER);
 	await_broker();
-	run_rows();
+	measure("reading", rows, ROWS, seconds, beat);
+	beside_writer(&fleet, lmdb, containers, ids, LOOKUPS, seconds);
 	dcm_refs_free(&found);
 	dcm_close(&d);
 	dcm_close(&alone);
 	fleet_remove(&fleet);
 	lmdb_free(lmdb);
 	bare_free(bare);
+	chase_free(chase);
+	redis_free(redis);
 	free(ids);
 	return 0;
 }

@@ -286,6 +286,11 @@ struct fleet_record *fleet_record_new(uint32_t i)
 	return c;
 }
 
+const uint8_t *fleet_record_id(const struct fleet_record *c)
+{
+	return c->id;
+}
+
 void fleet_record_free(struct fleet_record *c)
 {
 	for (int t = 0; t < DCM_TIERS; t++)
@@ -299,6 +304,19 @@ void fleet_record_change(struct fleet_record *c, uint32_t round)
 	c->r.memory_usage = round;
 	c->r.network_rx = round;
 	c->r.last_updated = c->r.cached_at = 1.7e9 + round;
+}
+
+size_t fleet_record_bytes(struct fleet_record *c, uint8_t *value, size_t room)
+{
+	size_t len = 0;
+
+	for (enum dcm_tier t = DCM_STATS; t < DCM_LOGS; t++) {
+		if (record_encode(&c->r, t, &c->tier[t]) != 0 || room - len < c->tier[t].len)
+			die("a record cannot be encoded");
+		memcpy(value + len, c->tier[t].data, c->tier[t].len);
+		len += c->tier[t].len;
+	}
+	return len;
 }
 
 void fleet_put(struct fleet *f, struct fleet_record *c, enum dcm_tier first, enum dcm_tier last)
@@ -333,7 +351,7 @@ static void fill(struct fleet *f, uint32_t n, fleet_each *each)
 		for (int t = 0; t < DCM_LOGS; t++)
 			f->bytes += (double)c->tier[t].len / n;
 		if (each)
-			each(c->id, c->tier);
+			each(c->id, &c->r, c->tier);
 		if (i % 1000 == 0)
 			region_publish(f->shard);
 	}

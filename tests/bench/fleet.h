@@ -5,6 +5,7 @@
 #ifndef BENCH_FLEET_H
 #define BENCH_FLEET_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,7 +25,8 @@ struct fleet {
 
 /* Makes an instance of `n` containers.  `each` (or NULL) sees every record's tiers as
  * they are stored.  Ends the program where it cannot. */
-typedef void fleet_each(const uint8_t id[32], const struct record_buf tiers[DCM_TIERS]);
+typedef void fleet_each(const uint8_t id[32], const struct dcm_record *r,
+			const struct record_buf tiers[DCM_TIERS]);
 void fleet_make(struct fleet *f, uint32_t n, fleet_each *each);
 void fleet_id(uint32_t i, uint8_t id[32]);
 
@@ -32,8 +34,10 @@ void fleet_id(uint32_t i, uint8_t id[32]);
  * tiers but `compose` differ from those of another round; encoded and put. */
 struct fleet_record;
 struct fleet_record *fleet_record_new(uint32_t i);
+const uint8_t *fleet_record_id(const struct fleet_record *c);
 void fleet_record_free(struct fleet_record *c);
 void fleet_record_change(struct fleet_record *c, uint32_t round);
+size_t fleet_record_bytes(struct fleet_record *c, uint8_t *value, size_t room); /* all tiers */
 void fleet_put(struct fleet *f, struct fleet_record *c, enum dcm_tier first, enum dcm_tier last);
 
 void fleet_broker(struct fleet *f);

@@ -279,11 +279,13 @@ static void run(const struct path *p)
 	CALLGRIND_STOP_INSTRUMENTATION;
 }
 
-static void into_index(const uint8_t id[32], const struct record_buf tiers[DCM_TIERS])
+static void into_index(const uint8_t id[32], const struct dcm_record *r,
+		       const struct record_buf tiers[DCM_TIERS])
 {
 	uint32_t doc =
 	    index_put(ix, index_host(ix, 1, FLEET_HOST), (struct dcm_ref){1, 1, ++indexed, 2});
 
+	(void)r;
 	index_identify(ix, doc, id);
 	for (int t = DCM_STATUS; t <= DCM_COMPOSE; t++)
 		index_tier(ix, doc, (enum dcm_tier)t, (const uint8_t *)tiers[t].data,

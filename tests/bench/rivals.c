@@ -94,9 +94,65 @@ void lmdb_each(struct rival *r, void (*fn)(const uint8_t *value, size_t len, voi
 	mdb_cursor_close(c);
 }
 
-void lmdb_free(struct rival *r)
+void lmdb_begin_writing(struct rival *r)
 {
 	mdb_txn_abort(r->all);
+	r->all = r->write = NULL;
+}
+
+void lmdb_write(struct rival *r, const uint8_t id[32], const void *value, size_t len)
+{
+	if (!r->write)
+		must(mdb_txn_begin(r->env, NULL, 0, &r->write), "mdb_txn_begin");
+	lmdb_put(r, id, value, len);
+}
+
+void lmdb_commit(struct rival *r)
+{
+	if (r->write)
+		must(mdb_txn_commit(r->write), "mdb_txn_commit");
+	r->write = NULL;
+}
+
+struct lmdb_reader {
+	MDB_txn *txn;
+	MDB_dbi dbi;
+};
+
+struct lmdb_reader *lmdb_reader_new(struct rival *r)
+{
+	struct lmdb_reader *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		die("no memory");
+	l->dbi = r->dbi;
+	must(mdb_txn_begin(r->env, NULL, MDB_RDONLY, &l->txn), "mdb_txn_begin");
+	mdb_txn_reset(l->txn);
+	return l;
+}
+
+void lmdb_reader_free(struct lmdb_reader *l)
+{
+	mdb_txn_abort(l->txn);
+	free(l);
+}
+
+uint64_t lmdb_reader_get(struct lmdb_reader *l, const uint8_t id[32])
+{
+	MDB_val k = {32, (void *)(uintptr_t)id}, v;
+	uint64_t word;
+
+	must(mdb_txn_renew(l->txn), "mdb_txn_renew");
+	must(mdb_get(l->txn, l->dbi, &k, &v), "mdb_get");
+	memcpy(&word, v.mv_data, sizeof(word));
+	mdb_txn_reset(l->txn);
+	return word;
+}
+
+void lmdb_free(struct rival *r)
+{
+	if (r->all)
+		mdb_txn_abort(r->all);
 	mdb_txn_abort(r->own);
 	mdb_env_close(r->env);
 	free(r);
@@ -176,4 +232,54 @@ void bare_free(struct bare *h)
 {
 	munmap(h->base, h->size);
 	free(h);
+}
+
+/* ---- the memory itself -------------------------------------------------- */
+
+struct line {
+	_Alignas(64) uint32_t next;
+};
+struct chase {
+	struct line *line;
+	uint32_t n;
+};
+
+struct chase *chase_new(uint32_t lines)
+{
+	struct chase *c = calloc(1, sizeof(*c));
+	uint64_t x = 88172645463325252ull;
+
+	if (!c)
+		die("no memory");
+	c->n = lines;
+	c->line = aligned_alloc(64, (size_t)lines * sizeof(*c->line));
+	if (!c->line)
+		die("no memory");
+	for (uint32_t i = 0; i < lines; i++)
+		c->line[i].next = i;
+	/* Sattolo's shuffle: one cycle through all of them. */
+	for (uint32_t i = lines - 1; i > 0; i--) {
+		uint32_t k, was = c->line[i].next;
+
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		k = (uint32_t)(x % i);
+		c->line[i].next = c->line[k].next;
+		c->line[k].next = was;
+	}
+	return c;
+}
+
+uint32_t chase_on(const struct chase *c, uint32_t from, uint32_t steps)
+{
+	while (steps--)
+		from = c->line[from].next;
+	return from;
+}
+
+void chase_free(struct chase *c)
+{
+	free(c->line);
+	free(c);
 }
