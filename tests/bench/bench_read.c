@@ -16,7 +16,12 @@
 #include "rivals.h"
 #include "rivals_redis.h"
 
-enum { LOOKUPS = 100000 /* of a round */, ASKED = 10000 /* of Redis */ };
+enum {
+	IDS = 1 << 17,	   /* that are looked up, again and again */
+	LOOKUPS = 4 * IDS, /* of a round: the first of them find the rival's in the caches */
+	READS = IDS,	   /* of a round, of whole records */
+	ASKED = 10000,	   /* of a round of Redis */
+};
 
 static uint32_t containers = 100000;
 static double seconds = 4; /* that a row takes */
@@ -39,7 +44,7 @@ static volatile uint64_t sink;
 static volatile uint32_t nothing;
 static inline const uint8_t *next_id(uint32_t i, uint64_t found, uint32_t zero)
 {
-	return ids + 32 * (size_t)(i + (uint32_t)(found & zero));
+	return ids + 32 * (size_t)((i + (uint32_t)(found & zero)) % IDS);
 }
 
 static inline uint64_t bits_of(double v)
@@ -73,7 +78,7 @@ static uint32_t view_side_by_side(void)
 	double cpu, sum = 0;
 
 	for (uint32_t i = 0; i < LOOKUPS; i++)
-		if (dcm_find_id(alone, FLEET_HOST, ids + 32 * i, &ref) == DCM_OK &&
+		if (dcm_find_id(alone, FLEET_HOST, ids + 32 * (i % IDS), &ref) == DCM_OK &&
 		    dcm_view(alone, ref, DCM_STATS, &v) == DCM_OK &&
 		    dcm_view_float(&v, DCM_F_cpu_percent, &cpu) && dcm_view_ok(&v))
 			sum += cpu;
@@ -108,7 +113,7 @@ static uint32_t lmdb_side_by_side(void)
 	size_t len;
 
 	for (uint32_t i = 0; i < LOOKUPS; i++)
-		sink += lmdb_get(lmdb, ids + 32 * i, &len, 0)[0];
+		sink += lmdb_get(lmdb, ids + 32 * (i % IDS), &len, 0)[0];
 	return LOOKUPS;
 }
 
@@ -141,12 +146,12 @@ static uint32_t read_decoded(void)
 
 	if (!r.priv)
 		dcm_record_init(&r);
-	for (uint32_t i = 0; i < LOOKUPS; i++)
+	for (uint32_t i = 0; i < READS; i++)
 		if (dcm_find_id(alone, FLEET_HOST, next_id(i, found, zero), &ref) == DCM_OK &&
 		    dcm_read(alone, ref, &r) == DCM_OK)
 			found = r.compose_working_dir.len;
 	sink += found;
-	return LOOKUPS;
+	return READS;
 }
 
 static void touch(const uint8_t *value, size_t len, void *arg)
@@ -168,25 +173,25 @@ static uint32_t lmdb_get_touched(void)
 	uint32_t zero = nothing;
 	size_t len;
 
-	for (uint32_t i = 0; i < LOOKUPS; i++) {
+	for (uint32_t i = 0; i < READS; i++) {
 		const uint8_t *v = lmdb_get(lmdb, next_id(i, sink, zero), &len, 0);
 
 		touch(v, len, NULL);
 	}
-	return LOOKUPS;
+	return READS;
 }
 
 static uint32_t redis_field_only(void)
 {
 	for (uint32_t i = 0; redis && i < ASKED; i++)
-		sink += (uint64_t)redis_field(redis, ids + 32 * i);
+		sink += (uint64_t)redis_field(redis, ids + 32 * (i % IDS));
 	return redis ? ASKED : 0;
 }
 
 static uint32_t redis_record_touched(void)
 {
 	for (uint32_t i = 0; redis && i < ASKED; i++)
-		redis_record(redis, ids + 32 * i, touch, NULL);
+		redis_record(redis, ids + 32 * (i % IDS), touch, NULL);
 	return redis ? ASKED : 0;
 }
 
@@ -335,14 +340,14 @@ static void make_lookups(void)
 {
 	uint64_t x = 88172645463325252ull;
 
-	ids = malloc(32 * LOOKUPS);
+	ids = malloc(32 * IDS);
 	if (!ids)
 		die("no memory");
-	for (uint32_t i = 0; i < LOOKUPS; i++) {
+	for (uint32_t i = 0; i < IDS; i++) {
 		x ^= x << 13;
 		x ^= x >> 7;
 		x ^= x << 17;
-		fleet_id((uint32_t)(x % containers), ids + 32 * i);
+		fleet_id((uint32_t)(x % containers), ids + 32 * (i % IDS));
 	}
 }
 
@@ -386,14 +391,14 @@ int main(int argc, char **argv)
 	if (redis)
 		redis_ready(redis);
 	make_lookups();
-	printf("# %u containers of %.0f bytes; medians of rounds of %d look-ups, or one query\n",
-	       containers, fleet.bytes, LOOKUPS);
+	printf("# %u containers of %.0f bytes; medians of rounds of %d look-ups, %d reads, or one query\n",
+	       containers, fleet.bytes, LOOKUPS, READS);
 	fleet_broker(&fleet);
 	d = fleet_open(&fleet, 0);
 	alone = fleet_open(&fleet, DCM_NO_BROKER);
 	await_broker();
 	measure("reading", rows, ROWS, seconds, beat);
-	beside_writer(&fleet, lmdb, containers, ids, LOOKUPS, seconds);
+	beside_writer(&fleet, lmdb, containers, ids, IDS, seconds);
 	dcm_refs_free(&found);
 	dcm_close(&d);
 	dcm_close(&alone);
