@@ -453,6 +453,11 @@ void session_clock(struct collector *c, double set, double slept)
 	struct session *se = &c->session;
 
 	c->watch.last_event = 0; /* it may lie in a time to come: ask from now on, and list */
+	if (set != 0) {
+		se->clock_offset -= set; /* NaN stays; of a host that answers, measured below */
+		c->row_dirty = true;
+		publish_flush(c, true);
+	}
 	if (slept) { /* peers have given our connections up, and said so to nobody */
 		log_event(LOG_LEVEL_INFO, "host_awake", c->host->id, LF_NUM("seconds", slept));
 		if (se->phase == PHASE_DOWN) {
