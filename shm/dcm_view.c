@@ -79,19 +79,19 @@ bool dcm_view_ok(const struct dcm_view *v)
 
 /* ---- fields ------------------------------------------------------------- */
 
-/* m is at the key of field `d`: most are of 8 to 16 bytes, and so are equal where
+/* At p is the key of field `d`: most are of 8 to 16 bytes, and so are equal where
  * their first and their last 8 are. */
-static inline bool at_field(const struct mp *m, const struct field *d)
+static inline bool at_field(const uint8_t *p, const uint8_t *end, const struct field *d)
 {
 	uint64_t a[2], b[2];
 
-	if ((size_t)(m->end - m->p) < d->key_len)
+	if ((size_t)(end - p) < d->key_len)
 		return false;
 	if (d->key_len < 8 || d->key_len > 16)
-		return memcmp(m->p, d->key, d->key_len) == 0;
-	memcpy(&a[0], m->p, 8);
+		return memcmp(p, d->key, d->key_len) == 0;
+	memcpy(&a[0], p, 8);
 	memcpy(&b[0], d->key, 8);
-	memcpy(&a[1], m->p + d->key_len - 8, 8);
+	memcpy(&a[1], p + d->key_len - 8, 8);
 	memcpy(&b[1], d->key + d->key_len - 8, 8);
 	return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
 }
@@ -100,7 +100,7 @@ static inline bool at_field(const struct mp *m, const struct field *d)
 static bool seek(struct mp *m, const struct field *d)
 {
 	while (m->p < m->end && !m->bad) {
-		if (at_field(m, d)) {
+		if (at_field(m->p, m->end, d)) {
 			m->p += d->key_len;
 			return true;
 		}
@@ -111,7 +111,7 @@ static bool seek(struct mp *m, const struct field *d)
 }
 
 /* Behind the header of the map. */
-static inline bool enter(struct mp *m)
+static bool enter(struct mp *m)
 {
 	uint32_t pairs;
 
@@ -122,14 +122,8 @@ static inline bool enter(struct mp *m)
 	return mp_map(m, &pairs);
 }
 
-/* A cursor at the value of field `f`, looked for from where the last one was
- * found on, then from the start. */
-static inline bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m)
+static bool search_value(const struct dcm_view *v, const struct field *d, struct mp *m)
 {
-	const struct field *d = &record_fields[f];
-
-	if ((unsigned)f >= DCM_FIELD_COUNT || d->tier != v->tier)
-		return false;
 	*m = mp_of(v->data, v->len);
 	if (v->cursor > 0 && v->cursor < v->len) {
 		m->p += v->cursor;
@@ -138,6 +132,21 @@ static inline bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m
 		*m = mp_of(v->data, v->len);
 	}
 	return enter(m) && seek(m, d);
+}
+
+/* A cursor at the value of field `f`, looked for from where the last one was
+ * found on, then from the start.  At once where it is the next one, or the first. */
+static inline bool find_value(struct dcm_view *v, enum dcm_field f, struct mp *m)
+{
+	const struct field *d = &record_fields[f];
+	const uint8_t *p = v->data + (v->cursor ? v->cursor : 1), *end = v->data + v->len;
+
+	if ((unsigned)f >= DCM_FIELD_COUNT || d->tier != v->tier)
+		return false;
+	if (p >= end || (mp_byte(v->data) & 0xf0) != 0x80 || !at_field(p, end, d))
+		return search_value(v, d, m);
+	*m = (struct mp){p + d->key_len, end, false};
+	return true;
 }
 
 static inline bool found(struct dcm_view *v, const struct mp *m, bool got)

@@ -72,7 +72,7 @@ static const uint8_t *pass_over(struct reader *r, const uint8_t *p, struct mp_it
 	return m.p;
 }
 
-static const uint8_t *long_str(struct reader *r, const uint8_t *p, struct dcm_str *out)
+static __attribute__((noinline)) const uint8_t *long_str(struct reader *r, const uint8_t *p, struct dcm_str *out)
 {
 	struct mp_item it;
 
@@ -229,36 +229,46 @@ INLINE void *make_room(struct reader *r, const uint8_t *p, uint32_t n, size_t si
 
 /* `n` texts one behind the other.  Where the reader stands is kept beside it, since
  * for the compiler each NUL may fall on the reader itself. */
-static __attribute__((noinline)) const uint8_t *texts(struct reader *r, const uint8_t *p,
-						      struct dcm_str *v, uint32_t n)
+INLINE const uint8_t *each_text(struct reader *r, const uint8_t *p, struct dcm_str *v, uint32_t n,
+				bool terminate)
 {
 	const uint8_t *end = r->end, *s;
-	uint8_t *owed = r->owed, *sink = &r->sink;
-	bool terminate = r->terminate;
+	uint8_t *owed = r->owed;
 	uint32_t tag, len;
 
 	for (struct dcm_str *last = v + n; v < last; v++) {
-		if (end - p >= 2) {
-			tag = mp_byte(p);
-			s = p + 1;
-			len = tag & 0x1f;
-			if (tag == 0xd9)
-				len = mp_byte(s++);
-			if ((tag == 0xd9 || (tag & 0xe0) == 0xa0) && len <= (size_t)(end - s)) {
-				*owed = 0;
-				p = s + len;
-				owed = terminate ? (uint8_t *)(uintptr_t)p : sink;
-				v->s = (const char *)s;
-				v->len = len;
-				continue;
-			}
+		if (p + 2 > end)
+			goto any;
+		tag = mp_byte(p);
+		len = tag & 0x1f;
+		s = p + 1;
+		if (__builtin_expect((tag & 0xe0) != 0xa0, 0)) {
+			if (tag != 0xd9)
+				goto any;
+			len = mp_byte(s++);
 		}
+		if (len > (size_t)(end - s))
+			goto any;
+		*owed = 0;
+		p = s + len;
+		if (terminate)
+			owed = (uint8_t *)(uintptr_t)p;
+		v->s = (const char *)s;
+		v->len = len;
+		continue;
+	any:
 		r->owed = owed;
 		p = long_str(r, p, v);
 		owed = r->owed;
 	}
 	r->owed = owed;
 	return p;
+}
+
+static __attribute__((noinline)) const uint8_t *texts(struct reader *r, const uint8_t *p,
+						      struct dcm_str *v, uint32_t n)
+{
+	return r->terminate ? each_text(r, p, v, n, true) : each_text(r, p, v, n, false);
 }
 
 INLINE const uint8_t *take_STRS(struct reader *r, const uint8_t *p, struct dcm_strs *out)
@@ -342,11 +352,10 @@ INLINE bool at_key(const struct reader *r, const uint8_t *p, const char *name, s
 	return (size_t)(r->end - p) > len && p[0] == (0xa0 | len) && same(p + 1, name, len);
 }
 
-/* A step of what comes in order: the key `name`, then its value by `read`. */
+/* A step of what comes in order: the key `name`, then its value by `read`, which also
+ * pays the NUL that is owed in the place of the key's tag. */
 #define STEP_IN_ORDER(name, read, out)                              \
 	if (left > 0 && at_key(r, p, #name, sizeof(#name) - 1)) {   \
-		pay(r);                                             \
-		r->owed = &r->sink;                                 \
 		p = read(r, p + sizeof(#name), out);                \
 		left--;                                             \
 	}

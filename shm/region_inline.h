@@ -18,34 +18,45 @@ enum { VALIDATE = 0 };
 enum { VALIDATE = 1 };
 #endif
 
+/* Slow path: the first look into chunk `k`.  0: it does not lie where it may. */
+uintptr_t region_chunk_check(const struct region_map *m, unsigned k);
+
+/* Where chunk `k` lies; 0: nowhere yet. */
+static inline uintptr_t chunk_at(const struct region_map *m, unsigned k)
+{
+	uintptr_t at = load_rlx(&m->chunk[k]);
+
+	return __builtin_expect(at != 0, 1) ? at : region_chunk_check(m, k);
+}
+
 static inline const struct dcm_entry *entry_at(const struct region_map *m, uint32_t index)
 {
 	unsigned k = dcm_chunk_of(index);
-	uint64_t off, chunk;
+	uintptr_t chunk;
 
 	if (k >= DCM_CHUNKS || index >= load_acq(&m->h->entries))
 		return NULL;
-	chunk = load_acq(&m->h->chunk[k]);
-	off = chunk + (index - dcm_chunk_first(k)) * DCM_ENTRY_SIZE;
-	if (chunk < DCM_PAGE || chunk % DCM_UNIT != 0 || chunk > DCM_MAP_SPAN ||
-	    off + DCM_ENTRY_SIZE > region_limit(m))
+	chunk = chunk_at(m, k);
+	if (chunk == 0)
 		return NULL;
-	return (const struct dcm_entry *)(m->base + off);
+	return (const struct dcm_entry *)(chunk + (index - dcm_chunk_first(k)) * DCM_ENTRY_SIZE);
 }
 
-/* Starts fetching an entry, and where the blob of its stats most likely lies.  Nothing
- * is checked: a fetch ahead of wrong bytes, or of none, does no harm. */
-static inline void entry_ahead(const struct region_map *m, uint32_t index)
+/* The same for an entry that is about to be compared with a key: starts fetching it,
+ * and where the blob of its stats most likely lies. */
+static inline const struct dcm_entry *entry_ahead(const struct region_map *m, uint32_t index)
 {
+	const struct dcm_entry *e = entry_at(m, index);
 	unsigned k = dcm_chunk_of(index);
-	const uint8_t *chunk;
+	const uint8_t *home;
 
-	if (k < DCM_HOME_CHUNK || k >= DCM_CHUNKS)
-		return;
-	chunk = m->base + load_rlx(&m->h->chunk[k]) % DCM_MAP_SPAN;
-	__builtin_prefetch(chunk + (index - dcm_chunk_first(k)) * DCM_ENTRY_SIZE);
+	if (!e || k < DCM_HOME_CHUNK)
+		return e;
+	__builtin_prefetch(e);
+	home = (const uint8_t *)load_rlx(&m->chunk[k]) + dcm_homes_at(k, index);
 	for (int i = 0; i < DCM_HOMES; i++)
-		__builtin_prefetch(chunk + dcm_homes_at(k, index) + i * DCM_HOME_SIZE);
+		__builtin_prefetch(home + i * DCM_HOME_SIZE);
+	return e;
 }
 
 /* What was read of an entry, or of a blob, was true when it was read. */

@@ -46,6 +46,19 @@ uint32_t region_entries(const struct region_map *m)
 	return said < most ? said : (uint32_t)most; /* a damaged count must not be counted to */
 }
 
+uintptr_t region_chunk_check(const struct region_map *m, unsigned k)
+{
+	/* A cache, shared by threads; as region_limit_probe() keeps one. */
+	_Atomic uintptr_t *known = (_Atomic uintptr_t *)&m->chunk[k];
+	uint64_t off = load_acq(&m->h->chunk[k]), limit = region_limit(m);
+	uintptr_t at = (uintptr_t)m->base + off;
+
+	if (off < DCM_PAGE || off % DCM_UNIT != 0 || off > limit || limit - off < dcm_chunk_bytes(k))
+		return 0;
+	atomic_store_explicit(known, at, memory_order_relaxed);
+	return at;
+}
+
 const struct dcm_entry *region_entry(const struct region_map *m, uint32_t index)
 {
 	return entry_at(m, index);
@@ -180,13 +193,12 @@ struct name_key {
 static inline enum match match_id(const struct region_map *m, const struct id_key *key, uint32_t entry,
 				  uint32_t *generation)
 {
-	const struct dcm_entry *e = entry_at(m, entry);
+	const struct dcm_entry *e = entry_ahead(m, entry);
 	uint32_t gen;
 	uint64_t diff;
 
 	if (!e)
 		return IS_NOT;
-	__builtin_prefetch(e->ref);
 	gen = load_acq(&e->generation);
 	diff = load_rlx(&e->id[0]) ^ key->w[0];
 	diff |= load_rlx(&e->id[1]) ^ key->w[1];
@@ -201,7 +213,7 @@ static inline enum match match_id(const struct region_map *m, const struct id_ke
 static enum match match_name(const struct region_map *m, const struct name_key *key, uint32_t entry,
 			     uint32_t *generation)
 {
-	const struct dcm_entry *e = entry_at(m, entry);
+	const struct dcm_entry *e = entry_ahead(m, entry);
 	struct region_blob b;
 	uint32_t gen;
 	char copy[DCM_NAME_MAX];
@@ -227,7 +239,6 @@ static inline __attribute__((always_inline)) enum match
 matches(const struct region_map *m, const void *key, bool by_name, uint64_t bucket,
 	uint32_t *generation)
 {
-	entry_ahead(m, (uint32_t)bucket);
 	return by_name ? match_name(m, key, (uint32_t)bucket, generation)
 		       : match_id(m, key, (uint32_t)bucket, generation);
 }

@@ -16,6 +16,8 @@ struct region_map {
 	const struct dcm_header *h;
 	uint64_t inode;
 	_Atomic uint64_t known; /* bytes known to lie inside the file; grows */
+	/* Entry chunks that were seen to lie there whole; they never move. */
+	_Atomic uintptr_t chunk[DCM_CHUNKS];
 };
 
 /* Maps a region read-only from an O_RDONLY descriptor, after checking that its
