@@ -110,6 +110,7 @@ void hosts_gone(struct supervisor *s, struct child *c)
 
 	if (!found)
 		return;
+	child_well(s, c, c->trouble_of);
 	if (!s->stop) /* else all are unlinked at once, at the end */
 		hosts_unlink_shards_of(s, c->host);
 	s->n_hosts--;

@@ -415,6 +415,19 @@ class SharedMemory(Story):
         wait_until(lambda: d.log_events("directory_ok"), "the end of the condition")
         self.assertEqual(d.hosts()["b"]["error"], None)
 
+    def test_full_and_taken_out(self):
+        """A host that waited for room and is taken out takes its condition along."""
+        room = self.room("2m")
+        a, b = self.sim("a", 2), self.sim("b", 2)
+        d = self.dcm(room, [a]).settle([a])
+        room.fill()
+        for hosts, event in (([a, b], "shard_waits"), ([a], "shard_made")):
+            d.configure(hosts_yml(hosts, {"stats_update": 1, "status_update": 2,
+                                          "config_update": 5}))
+            d.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: d.log_events(event), event)
+        self.exact(d, a)
+
     def test_shard_limit(self):
         """A shard uses at most so much; less to hold, and it is well again."""
         room = self.room("16m")
