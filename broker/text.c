@@ -98,13 +98,41 @@ void texts_pack(struct text_arena *t, void (*moved)(void *arg, uint32_t owner, u
 		memset(t->bytes + t->len, 0, PAD);
 }
 
+/* What is looked for, and its first 8 bytes as a number (those it has). */
+struct needle {
+	const char *s;
+	size_t n;
+	uint64_t head, mask;
+};
+
+static struct needle needle_of(const char *s, size_t n)
+{
+	struct needle x = {.s = s, .n = n};
+
+	memcpy(&x.head, s, n < 8 ? n : 8);
+	memset(&x.mask, 0xff, n < 8 ? n : 8);
+	return x;
+}
+
+/* It stands at `at`: only one of more than 8 bytes costs a call. */
+static inline bool stands(const char *at, const struct needle *x)
+{
+	uint64_t w;
+
+	memcpy(&w, at, sizeof(w));
+	return ((w ^ x->head) & x->mask) == 0 &&
+	       (x->n <= 8 || memcmp(at + 8, x->s + 8, x->n - 8) == 0);
+}
+
 /* Where the needle next stands in [p, end), or NULL.  PAD bytes behind `end` may
  * be read, and are NUL. */
-static const char *find(const char *p, const char *end, const char *needle, size_t n)
+static const char *find(const char *p, const char *end, const struct needle *x)
 {
+	size_t n = x->n;
+
 #ifdef __SSE2__
 	/* 16 places at once: those whose first and last byte fit are looked at. */
-	const __m128i first = _mm_set1_epi8(needle[0]), last = _mm_set1_epi8(needle[n - 1]);
+	const __m128i first = _mm_set1_epi8(x->s[0]), last = _mm_set1_epi8(x->s[n - 1]);
 
 	for (; p + n <= end; p += 16) {
 		__m128i a = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -115,26 +143,27 @@ static const char *find(const char *p, const char *end, const char *needle, size
 		for (; mask; mask &= mask - 1) {
 			const char *at = p + __builtin_ctz(mask);
 
-			if (at + n <= end && memcmp(at, needle, n) == 0)
+			if (at + n <= end && stands(at, x))
 				return at;
 		}
 	}
 	return NULL;
 #else
-	return p < end ? memmem(p, (size_t)(end - p), needle, n) : NULL;
+	return p < end ? memmem(p, (size_t)(end - p), x->s, n) : NULL;
 #endif
 }
 
 void texts_search(const struct text_arena *t, const char *needle, size_t n,
 		 void (*hit)(void *arg, uint32_t owner), void *arg)
 {
+	const struct needle x = needle_of(needle, n);
 	const char *p = t->bytes, *end;
 	uint32_t i = 0;
 
 	if (!p)
 		return;
 	end = p + t->len;
-	while ((p = find(p, end, needle, n))) {
+	while ((p = find(p, end, &x))) {
 		size_t at = (size_t)(p - t->bytes);
 
 		while (text_end(t, i) <= at)

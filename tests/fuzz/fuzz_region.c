@@ -233,7 +233,6 @@ static void walk(const struct region_map *m, bool sound)
 		if (!g)
 			continue;
 		region_entry_prefetch(m, e);
-		region_entry_prefetch_rest(m, e);
 		dcm_entry_id(e, id);
 		rc = region_find_id(m, id, &found, &gen);
 		check(!sound || (rc == DCM_OK && found == i && gen == g));
