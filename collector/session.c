@@ -21,7 +21,7 @@ enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
 static const double backoff_first = 0.1, backoff_most = 3;
 static const double ping_after = 10;  /* s of silence */
 static const double warm_up_most = 2; /* s */
-static const double starved_for = 3;  /* s: without a lack of descriptors, it is over */
+static const double starved_for = 2;  /* s: without a lack of descriptors, it is over */
 
 static void on_ping(void *arg, const struct engine_reply *r);
 static void on_version(void *arg, const struct engine_reply *r);
