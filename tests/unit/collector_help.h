@@ -40,6 +40,7 @@ struct member {
 	enum { WELL, HANGS, FAILS, MISSING, HELD } inspect;
 	struct fake_conn *held;	  /* the inspect that waits */
 	int bad_stats;		  /* so many requests for stats fail */
+	bool unlisted;		  /* its item in the list cannot be read */
 };
 static struct member fleet[FLEET];
 static struct fake sim;
@@ -108,7 +109,8 @@ static void list_reply(struct fake_conn *k)
 				"%s{\"Id\":\"%s\",\"Names\":[\"/%s\"],\"Image\":\"img\",\"ImageID\":\"sha256:1\","
 				"\"Command\":\"run\",\"Created\":1767225600,\"State\":\"%s\",\"Status\":\"Up\","
 				"\"Labels\":{},\"Ports\":[],\"Mounts\":[]}",
-				n > 1 ? "," : "", id_of(i), fleet[i].name, fleet[i].status);
+				n > 1 ? "," : "", fleet[i].unlisted ? "?" : id_of(i), fleet[i].name,
+				fleet[i].status);
 	snprintf(body + n, sizeof(body) - n, "]");
 	fake_json(k, 200, body);
 }

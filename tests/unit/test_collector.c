@@ -127,6 +127,27 @@ static void test_late_list(void **state)
 	assert_true(shown("young"));
 }
 
+/* An item of the list that cannot be read takes nothing away by its absence: who is
+ * not listed is asked for, and goes only where the engine says so. */
+static void test_bad_item_of_a_list(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	put(0, "web", "running");
+	put(1, "odd", "running");
+	put(2, "gone", "running");
+	start_online();
+	fleet[1].unlisted = true;
+	fleet[2].present = false;
+	fleet[2].inspect = MISSING;
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token));
+	assert_true(shown("web"));
+	assert_true(shown("odd"));
+	assert_false(shown("gone"));
+}
+
 static void test_missing_is_removed(void **state)
 {
 	(void)state;
@@ -548,6 +569,7 @@ int main(void)
 		T(test_silent_start),
 		T(test_late_inspect),
 		T(test_late_list),
+		T(test_bad_item_of_a_list),
 		T(test_missing_is_removed),
 		T(test_hanging_inspect),
 		T(test_refresh),
