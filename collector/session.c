@@ -322,7 +322,9 @@ static void on_transport(void *arg, const char *error)
 	se->engine = engine_open(c->base, se->ops, se->transport, se->where,
 				 c->cache->connect_timeout, c->cache->request_timeout);
 	if (!se->engine)
-		failed(c, DCM_STEP_API, "no memory for the engine's client");
+		failed(c, DCM_STEP_API,
+		       "no memory, or no descriptor, for the engine's client: raise the limits of "
+		       "dcmd");
 	else
 		shake(c);
 }
