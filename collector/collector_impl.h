@@ -326,6 +326,7 @@ int cycle_init(struct collector *c);
 void cycle_want(struct collector *c, bool full, bool stats);
 void cycle_list_after(struct collector *c, double seconds);
 void cycle_left(struct collector *c, struct container *ct, bool ok); /* its inspect ended */
+bool cycle_warms(const struct collector *c); /* the first one still inspects */
 void cycle_check(struct collector *c);				     /* is it complete? */
 void cycle_stop(struct collector *c, const char *error);	     /* the host was lost */
 void cycle_restart(struct collector *c); /* what was held was forgotten */
@@ -334,6 +335,7 @@ void cycle_restart(struct collector *c); /* what was held was forgotten */
 int sampler_init(struct collector *c);
 void sampler_want(struct collector *c, struct container *ct); /* its first sample, now */
 void sampler_burst(struct collector *c);
+void sampler_resume(struct collector *c); /* the first cycle has inspected all */
 bool sampler_idle(const struct collector *c);
 unsigned sampler_late(const struct collector *c); /* how many did not answer, of the last */
 bool sampler_settled(const struct collector *c);  /* but for what hangs */

@@ -71,6 +71,7 @@ static void end(struct collector *c, const char *error)
 	publish_flush(c, true);
 	report(c, error ? 1 : 0, error);
 	cy->first = cy->first && error;
+	sampler_resume(c);
 	snprintf(partial, sizeof(partial), "%u of %zu containers did not answer in time", late,
 		 c->inventory.count);
 	ask_cycle_ended(c, error || late ? DCM_EHOST : DCM_OK, error ? error : late ? partial : "");
@@ -86,7 +87,14 @@ void cycle_left(struct collector *c, struct container *ct, bool ok)
 	ct->in_cycle = false;
 	c->cycle.pending--;
 	c->cycle.failed += !ok;
+	if (!c->cycle.pending && c->cycle.first)
+		sampler_resume(c);
 	cycle_check(c);
+}
+
+bool cycle_warms(const struct collector *c)
+{
+	return c->cycle.first && c->cycle.active && c->cycle.pending;
 }
 
 static bool waits_for_stats_alone(const struct cycle *cy)

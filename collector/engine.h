@@ -27,7 +27,7 @@ enum {
 	ENGINE_LOGS_MAX = 32 << 20,
 	ENGINE_LINE_MAX = 1 << 20,   /* of a stream, what is not consumed yet */
 	ENGINE_CONNECTIONS = 160,    /* at once; more requests wait their turn */
-	ENGINE_IDLE_CONNECTIONS = 8, /* kept open between requests */
+	ENGINE_IDLE_CONNECTIONS = 8, /* kept open between bursts of requests */
 };
 
 struct engine;

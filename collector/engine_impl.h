@@ -19,6 +19,7 @@ struct engine {
 	struct engine_requests waiting, active, streams;
 	unsigned running; /* active, of those that the limit counts */
 	unsigned most;	  /* of those, as far as there are descriptors */
+	unsigned kept;	  /* connections that libcurl keeps */
 	double starved_at, more_at; /* when that was; when one more is tried */
 	CURL *spare[8];	  /* handles for the next requests */
 	unsigned n_spare;

@@ -65,6 +65,19 @@ static int on_timer_wanted(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
+/* libcurl counts those in use, too: while a burst is longer than its width, each
+ * connection is kept for the next request; when it ends, they go one by one. */
+static void count_running(struct engine *e, int more)
+{
+	unsigned keep;
+
+	e->running += (unsigned)more;
+	keep = e->running > ENGINE_IDLE_CONNECTIONS ? e->running : ENGINE_IDLE_CONNECTIONS;
+	if (keep != e->kept)
+		curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)keep);
+	e->kept = keep;
+}
+
 struct engine *engine_open(struct event_base *base, const struct transport_ops *ops,
 			   struct transport *t, const char *where, double connect_timeout,
 			   double request_timeout)
@@ -93,8 +106,8 @@ struct engine *engine_open(struct event_base *base, const struct transport_ops *
 	curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
 	curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
 	curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e);
-	curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)ENGINE_IDLE_CONNECTIONS);
 	curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	count_running(e, 0);
 	return e;
 }
 
@@ -178,7 +191,8 @@ struct engine_request *engine_request_start(struct engine_request *q, bool at_on
 		free(q);
 		return NULL;
 	}
-	e->running += q->counted;
+	if (q->counted)
+		count_running(e, 1);
 	return q;
 }
 
@@ -197,7 +211,8 @@ void engine_request_retire(struct engine_request *q)
 		curl_easy_cleanup(q->easy);
 	}
 	q->easy = NULL;
-	e->running -= q->counted;
+	if (q->counted)
+		count_running(e, -1);
 }
 
 bool engine_request_wait(struct engine_request *q)
@@ -286,7 +301,7 @@ static void start_waiting(struct engine *e)
 			TAILQ_INSERT_HEAD(&e->waiting, q, link);
 			engine_request_finish(q, CURLE_OUT_OF_MEMORY);
 		} else {
-			e->running++;
+			count_running(e, 1);
 		}
 	}
 }

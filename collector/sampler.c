@@ -4,7 +4,9 @@
  * All are asked in one burst, since engines before v25 answer one-shots at a 1 s
  * tick and so share it.  CPU usage is computed from this collector's own sample
  * before; a container's second sample comes 1 s after its first.  When a burst
- * takes longer than stats_update, the interval is stretched.
+ * takes longer than stats_update, the interval is stretched.  While the first cycle
+ * inspects, samples wait: the engine would serve both in turn, and what there is comes
+ * before how much it uses.
  */
 #include <math.h>
 #include <stdio.h>
@@ -222,13 +224,20 @@ static void pump(struct collector *c)
 	struct sampler *s = &c->sampler;
 	struct container *ct;
 
-	if (!c->session.engine)
+	if (!c->session.engine || cycle_warms(c))
 		return;
 	while (s->n_active < s->limit && (ct = TAILQ_FIRST(&s->queue))) {
 		unqueue(c, ct);
 		if (!ask(c, ct))
 			s->failed++;
 	}
+}
+
+void sampler_resume(struct collector *c)
+{
+	if (!TAILQ_EMPTY(&c->sampler.queue) && !c->sampler.n_active)
+		c->sampler.began_at = mono_now();
+	pump(c);
 }
 
 void sampler_want(struct collector *c, struct container *ct)
@@ -274,7 +283,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (s->burst && (!TAILQ_EMPTY(&s->queue) || s->n_active > s->limit / 2))
+	if (cycle_warms(c))
+		timer_set(s->timer, second_after);
+	else if (s->burst && (!TAILQ_EMPTY(&s->queue) || s->n_active > s->limit / 2))
 		s->overdue = true;
 	else
 		sampler_burst(c);
