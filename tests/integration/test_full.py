@@ -360,6 +360,8 @@ class SharedMemory(Story):
         d = self.dcm(room, [a, b]).settle([a, b])
         pids = d.pids()
         before = {r["container_id"]: r["labels"] for r in d.ps()}
+        watch = dcmtest.Watch(d)  # a reader throughout
+        self.addCleanup(watch.end)
         room.fill(200 << 10)
         ids = self.add(a, 150, "more")
         a.api.act(ids[0], "rename", name="renamed")
@@ -381,6 +383,8 @@ class SharedMemory(Story):
         wait_until(lambda: d.hosts()["a"]["state"] == "online", "the end of the condition")
         self.assertEqual(len(d.log_events("shard_ok")), 1)
         self.alive(d, pids)
+        wait_until(lambda: watch.find("appeared", "more149"), "the reader's word of it")
+        self.assertIsNone(watch.process.poll())
 
     def test_full_when_a_host_comes(self):
         """It waits for room and is no crash loop; the directory grows when it can."""
