@@ -29,6 +29,7 @@ struct stats {
 	double update_interval, cache_ttl;
 	int64_t memory_held, memory_used, events, refreshes, errors, restarts;
 	int64_t refused, truncated;
+	struct dcm_text warnings; /* ["who: what: mend"]: conditions in force */
 };
 
 #define S(m) PROP(struct stats, m)
@@ -38,7 +39,7 @@ static const struct prop stats_props[] = {
 	S(hosts_cached), S(total_containers), S(cache_ages),
 	S_IN(update_interval, U_SECONDS), S_IN(cache_ttl, U_SECONDS),
 	S_IN(memory_held, U_BYTES), S_IN(memory_used, U_BYTES), S(events), S(refreshes),
-	S(errors), S(restarts), S(refused), S(truncated),
+	S(errors), S(restarts), S(refused), S(truncated), S(warnings),
 };
 const struct rows stats_rows = {stats_props, COUNT(stats_props), NULL, 0};
 
@@ -48,8 +49,24 @@ static void count(int64_t *sum, int64_t v)
 		*sum += v;
 }
 
+static void add_warnings(struct stats *s, struct dcm_str who, const struct dcm_strs *list)
+{
+	struct dcm_text line = {0};
+
+	for (uint32_t i = 0; list->known && i < list->n; i++) {
+		text_clear(&line);
+		text_add(&line, who.s, who.len);
+		text_puts(&line, ": ");
+		text_add(&line, list->v[i].s, list->v[i].len);
+		text_puts(&s->warnings, s->warnings.len > 1 ? "," : "");
+		dcm_json_str(&s->warnings, (struct dcm_str){line.s, (uint32_t)line.len});
+	}
+	dcm_text_free(&line);
+}
+
 static void stats_of_host(struct stats *s, const struct dcm_host *h)
 {
+	add_warnings(s, h->id, &h->warnings);
 	count(&s->total_containers, h->containers);
 	count(&s->memory_held, h->memory_held);
 	count(&s->memory_used, h->memory_used);
@@ -77,10 +94,15 @@ int cmd_stats(struct client *c)
 	int rc = dcm_info_read(c->d, &info), status;
 	size_t i;
 
-	if (!rc)
+	text_puts(&s.warnings, "[");
+	if (!rc) { /* they live until the next call */
+		add_warnings(&s, str_of("dcmd"), &info.warnings);
 		rc = dcm_hosts_read(c->d, &hosts);
-	if (rc)
+	}
+	if (rc) {
+		dcm_text_free(&s.warnings);
 		return fail_rc(c, rc);
+	}
 	s.update_interval = info.status_update;
 	s.cache_ttl = info.ttl[DCM_STATUS];
 	count(&s.restarts, info.broker_restarts);
@@ -88,10 +110,12 @@ int cmd_stats(struct client *c)
 	for (i = 0; i < hosts.n; i++)
 		stats_of_host(&s, &hosts.v[i]);
 	text_putc(&s.cache_ages, '}');
+	text_putc(&s.warnings, ']');
 	output_begin(&c->out, &stats_rows, SHAPE_ONE);
 	output_row(&c->out, &s);
 	status = output_end(&c->out);
 	dcm_text_free(&s.cache_ages);
+	dcm_text_free(&s.warnings);
 	dcm_hosts_free(&hosts);
 	return status;
 }

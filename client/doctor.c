@@ -112,6 +112,14 @@ static bool alive(int64_t pid)
 
 /* ---- the daemon -------------------------------------------------------- */
 
+/* What is wrong for a while, and says so itself: "what: mend". */
+static void check_conditions(struct doctor *d, struct dcm_str who, const struct dcm_strs *list)
+{
+	for (uint32_t i = 0; list->known && i < list->n; i++)
+		finding(d, NOTICE, 0, "condition", who, NULL, "%.*s", (int)list->v[i].len,
+			list->v[i].s);
+}
+
 static void check_instance(struct doctor *d)
 {
 	const struct dcm_info *i = &d->info;
@@ -129,6 +137,7 @@ static void check_instance(struct doctor *d)
 			"start dcmd: it takes over what is in memory",
 			"pid %lld does not run, nothing is kept up to date",
 			(long long)i->supervisor_pid);
+	check_conditions(d, nobody, &i->warnings);
 }
 
 static void check_broker(struct doctor *d)
@@ -250,8 +259,9 @@ static void check_state(struct doctor *d, const struct dcm_host *h)
 			(long long)h->containers, age.s);
 		break;
 	case DCM_STARTING:
-		finding(d, NOTICE, 0, "host", h->id, "wait for its first attempt to end",
-			"starting");
+		finding(d, NOTICE, 0, "host", h->id,
+			h->error.s ? NULL : "wait for its first attempt to end", "starting%s%.*s",
+			h->error.s ? ", " : "", (int)h->error.len, h->error.s ? h->error.s : "");
 		break;
 	case DCM_DEGRADED:
 		finding(d, NOTICE, 0, "host", h->id, "see the log of dcmd and of that engine",
@@ -334,6 +344,7 @@ static void check_hosts(struct doctor *d)
 		finding(d, NOTICE, 0, "hosts", nobody, "add some to hosts.yml", "none configured");
 	for (i = 0; i < hosts.n; i++) {
 		check_state(d, &hosts.v[i]);
+		check_conditions(d, hosts.v[i].id, &hosts.v[i].warnings);
 		if (hosts.v[i].state == DCM_DISABLED)
 			continue;
 		check_collector(d, &hosts.v[i]);

@@ -109,6 +109,18 @@ class Story(dcmtest.Case):
         return [e.api.run("%s%d" % (prefix, i), ["sleep", "100000"], Labels={"fill": "x" * size})
                 for i in range(n)]
 
+    def shown(self, d, text):
+        """In `stats` and in `doctor`, as long as it lasts."""
+        def told():
+            self.assertIn(text, " ".join(d.json("stats")["warnings"]))
+            self.assertIn(text, d.run("doctor").stdout)
+            return True
+        wait_until(told, "a word of " + text)
+
+    def over(self, d):
+        wait_until(lambda: d.json("stats")["warnings"] == [], "no warning any more")
+        self.assertNotIn(" condition", d.run("doctor").stdout)
+
     def alive(self, d, pids):
         self.assertEqual(d.pids(), pids, "nobody died of it")
 
@@ -252,6 +264,7 @@ class Few(Story):
         pid = d.pids()["dcmd: collector a"]
         self.limit(pid, "nofile", self.descriptors(pid) + 4)
         wait_until(lambda: d.log_events("descriptors_short"), "the condition")
+        self.shown(d, "LimitNOFILE")
         e.api.run("afterwards", ["sleep", "100000"])
         self.assertEqual(d.run("refresh", "a").returncode, 0)
         self.assertIn("afterwards", d.names("a"))
@@ -259,6 +272,7 @@ class Few(Story):
         self.limit(pid, "nofile", 1024)
         wait_until(lambda: d.log_events("descriptors_ok"), "the end of the condition")
         self.assertEqual(d.log_events("host_offline"), [])
+        self.over(d)
 
     def test_descriptors_of_the_others(self):
         """A process that cannot be started comes when it can; the broker goes on."""
@@ -273,11 +287,13 @@ class Few(Story):
         os.kill(pids["dcmd: collector a"], signal.SIGKILL)
         wait_until(lambda: d.log_events("child_not_started"), "the condition")
         self.assertEqual(len(d.ps()), 4)
+        self.shown(d, "cannot be started")
         self.limit(supervisor, "nofile", 1024)
         self.limit(broker, "nofile", 1024)
         wait_until(lambda: d.log_events("children_started"), "the end of the condition")
         d.settle([e])
         self.assertEqual(len(d.log_events("child_not_started")), 1)
+        self.over(d)
 
     def test_processes_of_a_user(self):
         """Nothing can be forked: said once, and tried until it can."""
@@ -334,9 +350,15 @@ class Few(Story):
         e = self.sim("a", 0)
         d = self.dcm(room, [e], before=enter).settle([e])
         pids = d.pids()
-        usage = "memory.usage_in_bytes" if "/memory/" in group else "memory.current"
-        with open(os.path.join(group, usage), encoding="ascii") as f:
-            rest = (58 << 20) - int(f.read())
+        v1 = "/memory/" in group
+        with open(os.path.join(group, "memory.usage_in_bytes" if v1 else "memory.current"),
+                  encoding="ascii") as f:
+            used = int(f.read())
+        with open(os.path.join(group, "memory.stat"), encoding="ascii") as f:
+            stat = dict(line.split() for line in f)
+        for key in ("active_file", "inactive_file"):  # what the kernel drops first
+            used -= int(stat[("total_" if v1 else "") + key])
+        rest = (58 << 20) - used
         subprocess.run(room.enter() + enter + ["fallocate", "-l", str(rest), "/dev/shm/filler"],
                        check=True)
         self.add(e, 120, "big", 20000)
@@ -369,7 +391,7 @@ class SharedMemory(Story):
         self.assertIn("/dev/shm", d.hosts()["a"]["error"])
         self.assertEqual(len(d.log_events("shard_full")), 1)
         self.assertGreater(d.json("stats")["refused"], 0)
-        self.assertIn("memory is full", d.run("doctor").stdout)
+        self.shown(d, "make room in /dev/shm")
         there = {r["container_id"]: r["labels"] for r in d.ps()}
         self.assertLessEqual(set(before), set(there))
         for i, labels in there.items():
@@ -382,6 +404,7 @@ class SharedMemory(Story):
         self.exact(d, a)
         wait_until(lambda: d.hosts()["a"]["state"] == "online", "the end of the condition")
         self.assertEqual(len(d.log_events("shard_ok")), 1)
+        self.over(d)
         self.alive(d, pids)
         wait_until(lambda: watch.find("appeared", "more149"), "the reader's word of it")
         self.assertIsNone(watch.process.poll())
@@ -407,6 +430,7 @@ class SharedMemory(Story):
             return True
         wait_until(waits, "why it waits")
         wait_until(lambda: d.log_events("directory_behind"), "a directory without room")
+        self.shown(d, "no room for")
         pid = d.pids()["dcmd: collector b"]
         self.exact(d, a)
         self.assertEqual(len(d.log_events("shard_waits")), 1)
@@ -418,6 +442,7 @@ class SharedMemory(Story):
         self.assertTrue(d.log_events("shard_made"))
         wait_until(lambda: d.log_events("directory_ok"), "the end of the condition")
         self.assertEqual(d.hosts()["b"]["error"], None)
+        self.over(d)
 
     def test_full_and_taken_out(self):
         """A host that waited for room and is taken out takes its condition along."""

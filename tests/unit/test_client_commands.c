@@ -269,7 +269,7 @@ static void stats(void **state)
 	(void)state;
 	assert_string_equal(keys(d), "hosts_cached total_containers cache_ages update_interval "
 				     "cache_ttl memory_held memory_used events refreshes errors "
-				     "restarts refused truncated");
+				     "restarts refused truncated warnings");
 	assert_int_equal(json_object_get_int(member(d, "hosts_cached")), 2);
 	assert_int_equal(json_object_get_int(member(d, "update_interval")), 60);
 	assert_int_equal(json_object_get_int(member(d, "cache_ttl")), 300);
