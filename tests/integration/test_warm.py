@@ -361,10 +361,13 @@ class Warm(dcmtest.Case):
         self.addCleanup(d.stop)
         wait_until(lambda: self.failures(d) == ["snapshot_failed"], "a warning")
         self.assertIn("No space left", d.log_events("snapshot_failed")[0]["error"])
+        wait_until(lambda: "No space left" in " ".join(d.json("stats")["warnings"]), "a warning")
+        self.assertIn("No space left", d.run("doctor").stdout)
         e.api.create("comes-afterwards", ["sleep", "1"])
         wait_until(lambda: "comes-afterwards" in d.names(), "the new one")
         self.remount(d.state, "size=4m")
         wait_until(lambda: self.failures(d) == ["snapshot_failed", "snapshot_ok"], "an end")
+        wait_until(lambda: d.json("stats")["warnings"] == [], "no warning any more")
         self.assertIn(b"comes-afterwards", unpack(self.snapshot(d)))
         self.assertEqual(self.files(d), ["sim.snap"])
 
