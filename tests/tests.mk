@@ -152,9 +152,15 @@ $(BUILD)/tests/bench_read: $(call obj,$(addprefix tests/bench/,bench_read.c besi
 	$(CC) $(LDFLAGS) -o $@ $^ -llmdb -lhiredis $(BROKER_LIBS) $(WRITER_LIBS) $(LIB_LIBS) \
 		-lm -lpthread
 
+$(BUILD)/tests/fresh: $(call obj,tests/bench/fresh.c) $(BUILD)/libdcm.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
+
+BENCH := $(addprefix $(BUILD)/tests/,bench_read fresh)
+
 bench:
 	scripts/install-deps --bench
-	$(MAKE) all simengine $(BUILD)/tests/bench_read
+	$(MAKE) all simengine $(BENCH)
 	tests/bench/run $(BUILD) $(PARTS)
 
 # Instructions of the hot paths, by callgrind, against tests/bench/instructions.txt;
