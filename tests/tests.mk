@@ -121,6 +121,25 @@ check-stress: $(STRESS_BIN)
 
 CHECKS += stress
 
+# ---- everything is killed, and readers run (tests/chaos) -----------------------------
+# Real engines with churn, faults at random.  `make chaos` takes CHAOS_SECONDS (ten
+# minutes); CHAOS_SEED=N does again what seed N did.  check-chaos is a short form.
+
+CHAOS_SECONDS ?= 600
+CHAOS_READER  := $(BUILD)/tests/chaos_reader
+
+$(CHAOS_READER): $(call obj,$(wildcard tests/chaos/*.c)) $(BUILD)/libdcm.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
+
+chaos: all $(CHAOS_READER)
+	tests/chaos/run $(BUILD) $(CHAOS_SECONDS) $(CHAOS_SEED)
+check-chaos: all $(CHAOS_READER)
+	tests/chaos/run $(BUILD) 20 $(CHAOS_SEED)
+
+CHECKS += chaos
+.PHONY: chaos
+
 # ---- the library as others use it ----------------------------------------------------
 # docs/examples/X.c -> $(BUILD)/examples/X, linked with libdcm.so as programs outside
 # are; unit/test_examples.c runs them.  tests/library/run holds libdcm.so, its header
@@ -191,7 +210,7 @@ CLOCKS := $(BUILD)/tests/clocks.so
 $(CLOCKS): tests/integration/clocks.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(OPT) $(WARN) -fPIC -shared -o $@ $<
-test-programs: $(UNIT_BIN) $(SIMENGINE) $(CLOCKS)
+test-programs: $(UNIT_BIN) $(SIMENGINE) $(CLOCKS) $(CHAOS_READER)
 
 # ---- the programs against engines, real and simulated --------------------------------
 # `make integration TESTS='fields commands'` runs those modules alone.
