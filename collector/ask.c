@@ -239,6 +239,10 @@ static void forget(struct ask *a)
 
 	snapshot_emptied(c, a->msg.what == CONTROL_FORGET);
 	inventory_clear(c);
+	if (a->msg.what == CONTROL_FORGET) {
+		c->listed = 0;
+		session_forget(c);
+	}
 	publish_recount(c);
 	publish_flush(c, true);
 	answer(a, rc ? DCM_ESYSTEM : DCM_OK, region_error(c->region));

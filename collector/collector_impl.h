@@ -246,13 +246,15 @@ struct collector {
 	/* publishing */
 	struct event *flush;
 	double flushed_at;
-	double listed; /* Unix s of the last complete list; NaN: none, or the row has it */
+	double listed; /* Unix s of the last complete list; NaN: none, or the row has it;
+			  0: it was forgotten */
 	bool was_listed;
 	bool row_dirty;
 	unsigned refused; /* writes in this cycle that the region had no space for */
 	struct usage {
 		double cpu_percent;
-		int64_t memory, measured;
+		int64_t memory;
+		int64_t with_cpu, with_memory; /* containers that count in them */
 	} usage; /* sums over the containers */
 	struct record_buf buf[DCM_TIERS];
 	int64_t events, refreshes, errors;
@@ -279,6 +281,7 @@ void collector_answered(struct collector *c, const struct engine_reply *r);
 int session_open(struct collector *c);
 void session_close(struct collector *c);
 void session_connect_now(struct collector *c); /* an attempt without waiting for the backoff */
+void session_forget(struct collector *c);      /* what a lost engine told of itself */
 void session_suspect(struct collector *c);     /* something failed: does the engine live? */
 void session_stream_lost(struct collector *c, const char *error);
 void session_listed(struct collector *c, const char *error); /* a list ended; NULL: well */

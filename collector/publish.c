@@ -50,11 +50,13 @@ static void add_usage(struct collector *c, const struct region_brief *b, int sig
 {
 	struct usage *u = &c->usage;
 
-	if (!isnan(b->cpu_percent))
+	if (!isnan(b->cpu_percent)) {
 		u->cpu_percent += sign * (double)(float)b->cpu_percent;
+		u->with_cpu += sign;
+	}
 	if (b->memory_usage == DCM_UNKNOWN)
 		return;
-	u->measured += sign;
+	u->with_memory += sign;
 	if (__builtin_add_overflow(u->memory, sign * b->memory_usage, &u->memory))
 		u->memory = INT64_MAX;
 }
@@ -332,9 +334,10 @@ static struct dcm_str text(const char *s)
 static void fill_row(struct collector *c, struct dcm_host *h, struct condition_list *list)
 {
 	struct session *se = &c->session;
-	/* Nothing was measured: 0 where nothing runs, and where that is known. */
-	bool none = !c->usage.measured &&
-		    (c->inventory.running || !c->host->stats || !c->was_listed);
+	const struct usage *u = &c->usage;
+	/* Where nothing was measured, a sum is 0 only if it is known that nothing runs. */
+	bool zero = !c->inventory.running && c->host->stats && c->was_listed &&
+		    !c->snapshot.origin.forgotten;
 
 	*h = (struct dcm_host){
 		.state = se->state,
@@ -350,8 +353,8 @@ static void fill_row(struct collector *c, struct dcm_host *h, struct condition_l
 		.clock_offset = se->clock_offset,
 		.containers = c->inventory.published,
 		.running = c->inventory.running,
-		.cpu_percent = none ? NAN : fmax(c->usage.cpu_percent, 0),
-		.memory_usage = none ? DCM_UNKNOWN : c->usage.memory,
+		.cpu_percent = u->with_cpu || zero ? fmax(u->cpu_percent, 0) : NAN,
+		.memory_usage = u->with_memory || zero ? u->memory : DCM_UNKNOWN,
 		.events = c->events,
 		.refreshes = c->refreshes,
 		.errors = c->errors,

@@ -477,14 +477,25 @@ void session_clock(struct collector *c, double set, double slept)
 		shake(c);
 }
 
+void session_forget(struct collector *c)
+{
+	struct session *se = &c->session;
+
+	if (se->live)
+		return;
+	se->about = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN};
+	se->clock_offset = NAN;
+	if (se->phase <= PHASE_VERSION)
+		se->api[0] = '\0';
+}
+
 int session_open(struct collector *c)
 {
 	struct session *se = &c->session;
 
 	se->state = DCM_STARTING;
 	se->backoff = backoff_first;
-	se->clock_offset = NAN;
-	se->about = (struct engine_about){.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN};
+	session_forget(c);
 	transport_where(&c->host->at, se->where, sizeof(se->where));
 	se->retry = evtimer_new(c->base, on_retry, c);
 	se->subscribe_limit = evtimer_new(c->base, on_subscribed, c);

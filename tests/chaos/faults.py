@@ -10,6 +10,7 @@ import threading
 import time
 
 from dcmtest import end_process
+from stage import start_engine
 
 
 class Faults:
@@ -109,17 +110,12 @@ class Faults:
         e.process.kill()
         e.process.wait()
         time.sleep(seconds)
-        self._start_engine(e)
-
-    def _start_engine(self, e):
-        if os.path.exists(e.dir + "/pid"):
-            os.unlink(e.dir + "/pid")  # else a new process of that number keeps it away
-        e.start()
+        start_engine(e)
 
     def restart_engine(self, name, _):
         e = self._engine(name)
         end_process(e.process, seconds=40)
-        self._start_engine(e)
+        start_engine(e)
 
     def hang_engine(self, name, seconds):
         e = self._engine(name)

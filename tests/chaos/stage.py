@@ -15,6 +15,15 @@ import sshserver
 RESIDENTS = 4  # an engine: there from the start to the end
 
 
+def start_engine(e):
+    """After a kill its containerd dies with it, but their pid files stay, and dockerd
+    believes them: of another process of that number, or of one that nobody has reaped."""
+    for path in (e.dir + "/pid", e.dir + "/x/containerd/containerd.pid"):
+        if os.path.exists(path):
+            os.unlink(path)
+    e.start()
+
+
 class Reader:
     """build/tests/chaos_reader: what it says is gathered as it comes."""
 
@@ -104,7 +113,7 @@ class Stage:
         ended with all that it started."""
         e.process.send_signal(signal.SIGCONT)
         if e.process.poll() is not None:
-            e.start()
+            start_engine(e)
 
     def _resident(self, e, serial):
         make = e.api.create if serial % 10 == 0 else e.api.run

@@ -280,6 +280,16 @@ class Warm(dcmtest.Case):
         d.run("forget", "sim")
         self.assertEqual(d.names(), [])
         self.assertEqual(self.files(d), [])
+        for _ in range(2):  # and of the host itself, also by the next collector
+            row = self.row(d)
+            self.assertEqual(row["containers"], 0)
+            for k in ("age", "cpu_percent", "memory_usage", "cpus", "memory_total", "os", "kernel",
+                      "engine_version", "api_version"):
+                self.assertIsNone(row[k], k)
+            old = d.pids()["dcmd: collector sim"]
+            os.kill(old, signal.SIGKILL)
+            wait_until(lambda old=old: d.pids().get("dcmd: collector sim", old) != old, "another")
+            wait_until(lambda: self.row(d)["state"] == "offline", "offline again")
         d.stop()
         self.assertEqual(self.files(d), [])
 
