@@ -26,11 +26,14 @@ static inline int64_t clock_between(clockid_t a, clockid_t b)
 }
 
 /* By how much `now` moved from *was, ns; 0: by less than a second, which is no step (a
- * clock that is slewed does that over time).  *was follows only a step. */
+ * clock that is slewed does that over time).  *was follows only a step.  Any *was will
+ * do, also one that no clock ever said. */
 static inline int64_t clock_step(int64_t *was, int64_t now)
 {
-	int64_t moved = now - *was;
+	int64_t moved;
 
+	if (__builtin_sub_overflow(now, *was, &moved))
+		moved = *was < 0 ? INT64_MAX : INT64_MIN;
 	if (moved > -1000000000 && moved < 1000000000)
 		return 0;
 	*was = now;

@@ -53,6 +53,15 @@ static bool within(const struct region *r, uint64_t off, uint64_t bytes)
 	return off >= first && off <= limit && bytes <= limit - off && off % DCM_UNIT == 0;
 }
 
+/* Times that a clock can say: 30,000 years, and 100 of them in nanoseconds. */
+static bool times_sound(const struct region *r)
+{
+	int64_t epoch = ld(&r->h->epoch), clock = ld(&r->h->clock);
+
+	return epoch >= 0 && epoch < INT64_C(1000000000000) &&
+	       clock > -INT64_C(3000000000000000000) && clock < INT64_C(3000000000000000000);
+}
+
 /* ---- chunks --------------------------------------------------------------------- */
 
 static int check_chunks(struct region *r, struct used_list *l)
@@ -61,7 +70,7 @@ static int check_chunks(struct region *r, struct used_list *l)
 
 	/* No writer lives to give out half of all sequences. */
 	if (entries < 1 || dcm_chunk_of(entries - 1) >= DCM_CHUNKS ||
-	    !(r->h->generation_base & 1) || ld(&r->h->sequence) >> 63)
+	    !(r->h->generation_base & 1) || ld(&r->h->sequence) >> 63 || !times_sound(r))
 		return region_fail(r, EUCLEAN, "%s: its header is damaged", r->object);
 	for (unsigned k = 0; k < DCM_CHUNKS; k++) {
 		uint64_t off = ld(&r->h->chunk[k]), bytes = dcm_chunk_bytes(k);
