@@ -184,7 +184,7 @@ static bool match_label(const struct filter_term *t, const struct dcm_record *r)
 	for (i = 0; i < r->labels.n; i++) {
 		const struct dcm_pair *l = &r->labels.v[i];
 
-		if (l->key.len == key && !memcmp(l->key.s, t->value, key))
+		if (l->key.s && l->key.len == key && !memcmp(l->key.s, t->value, key))
 			return !t->value[key] || str_is(l->value, t->value + key + 1);
 	}
 	return false;

@@ -225,8 +225,8 @@ bool port_text_matches(struct dcm_str text, const struct port_range *p, bool pub
 void image_normalise(struct dcm_text *t, struct dcm_str ref)
 {
 	const char *s = ref.s, *end = ref.s + ref.len;
-	const char *slash = memchr(s, '/', ref.len);
-	const char *at = memchr(s, '@', ref.len), *name_end, *colon;
+	const char *at = memchr(s, '@', ref.len), *name_end = at ? at : end, *colon;
+	const char *slash = memchr(s, '/', (size_t)(name_end - s));
 
 	/* The part before the first '/' is a registry if it looks like one. */
 	if (slash && (memchr(s, '.', (size_t)(slash - s)) || memchr(s, ':', (size_t)(slash - s)) ||
@@ -239,13 +239,12 @@ void image_normalise(struct dcm_text *t, struct dcm_str ref)
 		else
 			text_add(t, s, n + 1);
 		s = slash + 1;
-		slash = memchr(s, '/', (size_t)(end - s));
+		slash = memchr(s, '/', (size_t)(name_end - s));
 	} else {
 		text_puts(t, "docker.io/");
 	}
 	if (!slash && t->len >= 10 && !memcmp(t->s + t->len - 10, "docker.io/", 10))
 		text_puts(t, "library/");
-	name_end = at ? at : end;
 	colon = memrchr(s, ':', (size_t)(name_end - s));
 	if (at) {
 		text_add(t, s, (size_t)((colon ? colon : at) - s));

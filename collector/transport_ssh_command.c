@@ -29,7 +29,7 @@ const char *ssh_engine_path(char *printed)
 	if (!printed[0])
 		return NULL;
 	if (!strncmp(printed, scheme, sizeof(scheme) - 1) && printed[sizeof(scheme) - 1] == '/' &&
-	    strlen(printed) < SSH_PATH + sizeof(scheme))
+	    strlen(printed) < SSH_PATH + sizeof(scheme) - 1)
 		return printed + sizeof(scheme) - 1;
 	return strstr(printed, "://") && strlen(printed) < 512 ? "" : NULL;
 }

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!control_decode(data, size, &m))
 		return 0;
-	check(m.kind >= CONTROL_BEAT && m.kind <= CONTROL_SHOWN);
+	check(m.kind >= CONTROL_BEAT && m.kind <= CONTROL_CONDITION);
 	check((unsigned)m.what <= CONTROL_EXPIRE);
 	check(memchr(m.host, 0, sizeof(m.host)) && memchr(m.container, 0, sizeof(m.container)) &&
 	      memchr(m.error, 0, sizeof(m.error)));
