@@ -175,7 +175,12 @@ $(BUILD)/tests/fresh: $(call obj,tests/bench/fresh.c) $(BUILD)/libdcm.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
 
-BENCH := $(addprefix $(BUILD)/tests/,bench_read fresh)
+$(BUILD)/tests/bench_rates: $(call obj,$(addprefix tests/bench/,bench_rates.c fleet.c measure.c)) \
+		$(TEST_PARTS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+BENCH := $(addprefix $(BUILD)/tests/,bench_read bench_rates fresh)
 
 bench:
 	scripts/install-deps --bench

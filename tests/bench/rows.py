@@ -1,5 +1,18 @@
 """rows.py - how the parts of the benchmark that are in Python tell a row: one line, as
-tests/bench/measure.c does, of which tests/bench/run makes a table."""
+tests/bench/measure.c does, of which tests/bench/run makes a table.  A part that is told to
+stop ends as one that is done: what it started is stopped."""
+import signal
+import sys
+
+
+def _stop(number, _frame):
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, signal.SIG_IGN)  # the end takes its time
+    sys.exit(128 + number)
+
+
+for _s in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(_s, _stop)
 
 
 def row(group, what, ours, rival="", theirs=None, unit="s", ratio=None, goal=None):
