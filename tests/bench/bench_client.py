@@ -61,6 +61,15 @@ def main():
     beside("ps", client + ["ps"], "docker ps -a", docker + ["ps", "-a"], env, RUNS, 0.15)
     beside("ps --json", client + ["--json", "ps"], "docker ps -a --no-trunc",
            docker + ["ps", "-a", "--no-trunc"], env, RUNS, 0.15)
+    # Debian's python3-docker: a program that asks one question
+    python = ["/usr/bin/python3", "-c",
+              "import docker, json, sys; c = docker.from_env().containers\n"
+              "print(json.dumps(c.get('c050').attrs) if sys.argv[1] == 'get' else\n"
+              "      [(x.name, x.status) for x in c.list(all=True)])"]
+    beside("get --json", client + ["--json", "get", "bench", "c050"],
+           "python3-docker get", python + ["get"], env, 5, None)
+    beside("ps --json", client + ["--json", "ps"], "python3-docker list", python + ["list"], env,
+           5, None)
     beside("top -n 100", client + ["top", "-n", str(CONTAINERS)], "docker stats --no-stream",
            docker + ["stats", "--no-stream"], env, 3, None, 5e-3)
     dcm.stop()
