@@ -29,7 +29,8 @@ struct stats {
 	double update_interval, cache_ttl;
 	int64_t memory_held, memory_used, events, refreshes, errors, restarts;
 	int64_t refused, truncated;
-	struct dcm_text warnings; /* ["who: what: mend"]: conditions in force */
+	struct dcm_text warnings;	  /* {host: ["what: mend"]}: conditions in force */
+	struct dcm_strs daemon_warnings; /* those of dcmd itself, which is no host */
 };
 
 #define S(m) PROP(struct stats, m)
@@ -40,6 +41,7 @@ static const struct prop stats_props[] = {
 	S_IN(update_interval, U_SECONDS), S_IN(cache_ttl, U_SECONDS),
 	S_IN(memory_held, U_BYTES), S_IN(memory_used, U_BYTES), S(events), S(refreshes),
 	S(errors), S(restarts), S(refused), S(truncated), S(warnings),
+	S(daemon_warnings),
 };
 const struct rows stats_rows = {stats_props, COUNT(stats_props), NULL, 0};
 
@@ -49,24 +51,31 @@ static void count(int64_t *sum, int64_t v)
 		*sum += v;
 }
 
-static void add_warnings(struct stats *s, struct dcm_str who, const struct dcm_strs *list)
+/* The next key of a map of hosts. */
+static void add_key(struct dcm_text *map, struct dcm_str host)
 {
-	struct dcm_text line = {0};
+	text_puts(map, map->len > 1 ? "," : "");
+	dcm_json_str(map, host);
+	text_putc(map, ':');
+}
 
-	for (uint32_t i = 0; list->known && i < list->n; i++) {
-		text_clear(&line);
-		text_add(&line, who.s, who.len);
-		text_puts(&line, ": ");
-		text_add(&line, list->v[i].s, list->v[i].len);
-		text_puts(&s->warnings, s->warnings.len > 1 ? "," : "");
-		dcm_json_str(&s->warnings, (struct dcm_str){line.s, (uint32_t)line.len});
+static void add_warnings(struct stats *s, const struct dcm_host *h)
+{
+	const struct dcm_strs *list = &h->warnings;
+
+	if (!list->known || !list->n)
+		return;
+	add_key(&s->warnings, h->id);
+	for (uint32_t i = 0; i < list->n; i++) {
+		text_putc(&s->warnings, i ? ',' : '[');
+		dcm_json_str(&s->warnings, list->v[i]);
 	}
-	dcm_text_free(&line);
+	text_putc(&s->warnings, ']');
 }
 
 static void stats_of_host(struct stats *s, const struct dcm_host *h)
 {
-	add_warnings(s, h->id, &h->warnings);
+	add_warnings(s, h);
 	count(&s->total_containers, h->containers);
 	count(&s->memory_held, h->memory_held);
 	count(&s->memory_used, h->memory_used);
@@ -80,9 +89,7 @@ static void stats_of_host(struct stats *s, const struct dcm_host *h)
 		return;
 	if (isfinite(h->age))
 		s->hosts_cached++;
-	text_puts(&s->cache_ages, s->cache_ages.len > 1 ? "," : "");
-	dcm_json_str(&s->cache_ages, h->id);
-	text_putc(&s->cache_ages, ':');
+	add_key(&s->cache_ages, h->id);
 	text_number(&s->cache_ages, round(h->age * 1000) / 1000);
 }
 
@@ -91,26 +98,26 @@ int cmd_stats(struct client *c)
 	struct dcm_hosts hosts = {0};
 	struct dcm_info info;
 	struct stats s = {0};
-	int rc = dcm_info_read(c->d, &info), status;
+	int rc = dcm_hosts_read(c->d, &hosts), status;
 	size_t i;
 
-	text_puts(&s.warnings, "[");
-	if (!rc) { /* they live until the next call */
-		add_warnings(&s, str_of("dcmd"), &info.warnings);
-		rc = dcm_hosts_read(c->d, &hosts);
-	}
+	if (!rc) /* last: its lists live until the next call */
+		rc = dcm_info_read(c->d, &info);
 	if (rc) {
-		dcm_text_free(&s.warnings);
+		dcm_hosts_free(&hosts);
 		return fail_rc(c, rc);
 	}
+	s.daemon_warnings = info.warnings;
+	s.daemon_warnings.known = true; /* a dcmd that starts has said none yet */
 	s.update_interval = info.status_update;
 	s.cache_ttl = info.ttl[DCM_STATUS];
 	count(&s.restarts, info.broker_restarts);
 	text_putc(&s.cache_ages, '{');
+	text_putc(&s.warnings, '{');
 	for (i = 0; i < hosts.n; i++)
 		stats_of_host(&s, &hosts.v[i]);
 	text_putc(&s.cache_ages, '}');
-	text_putc(&s.warnings, ']');
+	text_putc(&s.warnings, '}');
 	output_begin(&c->out, &stats_rows, SHAPE_ONE);
 	output_row(&c->out, &s);
 	status = output_end(&c->out);

@@ -1,14 +1,9 @@
 /*
- * doctor.c - `dcm-client doctor`: what is wrong with the cache, and the mend.
- *
- * It only looks, and asks nobody but the broker.  Exit status: 0 nothing is
- * wrong (warnings may stand), 3 dcm does not run or is not readable, 4 a
- * host's records are not fresh, 5 anything else is wrong.
+ * doctor.c - `dcm-client doctor`: findings, the daemon, its memory.  See doctor.h.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <grp.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,14 +11,11 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "client.h"
+#include "doctor.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
 enum { ROOM_LEAST = 64 << 20 };	/* bytes of /dev/shm that should be free */
-#define CLOCK_MOST 5.0		/* s that an engine's clock may be off */
-
-enum verdict { OK, NOTICE, FAIL };
 
 struct check_row {
 	const char *check;
@@ -74,18 +66,8 @@ static const struct column check_columns[] = {
 const struct rows check_rows = {check_props, COUNT(check_props), check_columns,
 				COUNT(check_columns)};
 
-struct doctor {
-	struct client *c;
-	struct dcm_info info;
-	int status; /* the exit status so far */
-};
-
-/* One finding; `status`: the exit status if it is a FAIL; mend NULL: none needed. */
-static void finding(struct doctor *d, enum verdict v, int status, const char *check,
-		    struct dcm_str subject, const char *mend, const char *fmt, ...)
-	__attribute__((format(printf, 7, 8)));
-static void finding(struct doctor *d, enum verdict v, int status, const char *check,
-		    struct dcm_str subject, const char *mend, const char *fmt, ...)
+void finding(struct doctor *d, enum verdict v, int status, const char *check,
+	     struct dcm_str subject, const char *mend, const char *fmt, ...)
 {
 	static const char *const names[] = {"ok", "warn", "fail"};
 	struct dcm_text message = {0};
@@ -103,22 +85,56 @@ static void finding(struct doctor *d, enum verdict v, int status, const char *ch
 		d->status = status;
 }
 
-static const struct dcm_str nobody;
+/* Where the mend begins; texts of others stand in brackets, and may hold a colon. */
+static uint32_t mend_at(struct dcm_str said)
+{
+	uint32_t at = 0, depth = 0;
 
-static bool alive(int64_t pid)
+	for (uint32_t i = 0; i + 1 < said.len; i++) {
+		if (said.s[i] == '(')
+			depth++;
+		else if (said.s[i] == ')' && depth)
+			depth--;
+		else if (!depth && said.s[i] == ':' && said.s[i + 1] == ' ')
+			at = i;
+	}
+	return at;
+}
+
+void finding_said(struct doctor *d, enum verdict v, int status, const char *check,
+		  struct dcm_str subject, struct dcm_str said, const char *mend)
+{
+	struct dcm_text own = {0};
+	uint32_t at = said.s ? mend_at(said) : 0;
+
+	if (at)
+		text_add(&own, said.s + at + 2, said.len - at - 2);
+	finding(d, v, status, check, subject, at ? own.s : mend, "%.*s",
+		(int)(at ? at : said.len), said.s ? said.s : "");
+	dcm_text_free(&own);
+}
+
+void check_conditions(struct doctor *d, struct dcm_str who, const struct dcm_strs *names,
+		      const struct dcm_strs *said)
+{
+	/* What is new does not reach readers; the others cost speed, or safety. */
+	static const char faults[] = "shard_full shard_waits child_not_started directory_behind";
+
+	for (uint32_t i = 0; said->known && i < said->n; i++) {
+		bool named = names->known && i < names->n;
+		bool fault = named && names->v[i].s && one_of(names->v[i].s, faults);
+
+		finding_said(d, fault ? FAIL : NOTICE, EXIT_PARTIAL, "condition", who, said->v[i],
+			     "see the log of dcmd");
+	}
+}
+
+bool alive(int64_t pid)
 {
 	return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
 /* ---- the daemon -------------------------------------------------------- */
-
-/* What is wrong for a while, and says so itself: "what: mend". */
-static void check_conditions(struct doctor *d, struct dcm_str who, const struct dcm_strs *list)
-{
-	for (uint32_t i = 0; list->known && i < list->n; i++)
-		finding(d, NOTICE, 0, "condition", who, NULL, "%.*s", (int)list->v[i].len,
-			list->v[i].s);
-}
 
 static void check_instance(struct doctor *d)
 {
@@ -137,7 +153,7 @@ static void check_instance(struct doctor *d)
 			"start dcmd: it takes over what is in memory",
 			"pid %lld does not run, nothing is kept up to date",
 			(long long)i->supervisor_pid);
-	check_conditions(d, nobody, &i->warnings);
+	check_conditions(d, nobody, &i->conditions, &i->warnings);
 }
 
 static void check_broker(struct doctor *d)
@@ -240,128 +256,15 @@ static void check_memory(struct doctor *d)
 	dcm_text_free(&room);
 }
 
-/* ---- the hosts --------------------------------------------------------- */
-
-static void check_state(struct doctor *d, const struct dcm_host *h)
-{
-	struct dcm_text age = {0};
-
-	if (isfinite(h->age)) {
-		text_puts(&age, "verified ");
-		text_seconds(&age, h->age);
-		text_puts(&age, " ago");
-	} else {
-		text_puts(&age, "never verified");
-	}
-	switch (h->state) {
-	case DCM_ONLINE:
-		finding(d, OK, 0, "host", h->id, NULL, "online, %lld containers, %s",
-			(long long)h->containers, age.s);
-		break;
-	case DCM_STARTING:
-		finding(d, NOTICE, 0, "host", h->id,
-			h->error.s ? NULL : "wait for its first attempt to end", "starting%s%.*s",
-			h->error.s ? ", " : "", (int)h->error.len, h->error.s ? h->error.s : "");
-		break;
-	case DCM_DEGRADED:
-		finding(d, NOTICE, 0, "host", h->id, "see the log of dcmd and of that engine",
-			"degraded: %.*s", (int)h->error.len, h->error.s ? h->error.s : "");
-		break;
-	case DCM_OFFLINE:
-		finding(d, FAIL, EXIT_PARTIAL, "host", h->id, "it is tried again every few seconds",
-			"offline, %s: %.*s", age.s, (int)h->error.len,
-			h->error.s ? h->error.s : "");
-		break;
-	case DCM_DISABLED:
-		finding(d, OK, 0, "host", h->id, NULL, "disabled in hosts.yml");
-		break;
-	}
-	dcm_text_free(&age);
-}
-
-static void check_collector(struct doctor *d, const struct dcm_host *h)
-{
-	/* Two lists that should have come did not: its process hangs or is slow. */
-	double late = 2 * d->info.status_update + 5;
-
-	if (h->pid != DCM_UNKNOWN && !alive(h->pid))
-		finding(d, FAIL, EXIT_PARTIAL, "collector", h->id,
-			"dcmd starts it again within seconds: if not, see its log",
-			"pid %lld does not run", (long long)h->pid);
-	else if (h->state == DCM_ONLINE && h->age > late)
-		finding(d, FAIL, EXIT_PARTIAL, "collector", h->id,
-			"try dcm-client refresh, and see the log of dcmd",
-			"nothing verified for %.0f s, though a list is due every %.0f s", h->age,
-			d->info.status_update);
-	if (h->restarts != DCM_UNKNOWN && h->restarts > 0)
-		finding(d, NOTICE, 0, "collector", h->id, "see the log of dcmd for the cause",
-			"restarted %lld times", (long long)h->restarts);
-	if (fabs(h->clock_offset) > CLOCK_MOST)
-		finding(d, NOTICE, 0, "clock", h->id, "let both follow NTP",
-			"that engine's clock is %.1f s %s this one", fabs(h->clock_offset),
-			h->clock_offset > 0 ? "ahead of" : "behind");
-}
-
-static void check_freshness(struct doctor *d, const struct dcm_host *h, const char *host)
-{
-	static const char *const tiers[] = {"stats", "status", "config", "compose"};
-	struct dcm_query q = {.kind = DCM_Q_ALL, .host = host};
-	size_t stale[4] = {0}, i, t, n;
-	struct dcm_refs refs = {0};
-	struct dcm_record r;
-
-	if (dcm_query(d->c->d, &q, &refs) != DCM_OK)
-		return;
-	dcm_record_init(&r);
-	for (i = n = 0; i < refs.n; i++) {
-		if (read_record(d->c, refs.v[i], &r) != DCM_OK)
-			continue;
-		n++;
-		for (t = 0; t < 4; t++) /* never filled is not old */
-			stale[t] += r.freshness[t].stale && isfinite(r.freshness[t].age);
-	}
-	for (t = 0; t < 4; t++)
-		if (stale[t])
-			finding(d, h->state == DCM_ONLINE ? FAIL : NOTICE, EXIT_PARTIAL,
-				"freshness", h->id,
-				"try dcm-client refresh, and see the log of dcmd",
-				"%s of %zu of %zu containers is stale", tiers[t], stale[t], n);
-	dcm_record_free(&r);
-	dcm_refs_free(&refs);
-}
-
-static void check_hosts(struct doctor *d)
-{
-	struct dcm_hosts hosts = {0};
-	struct dcm_text id = {0};
-	int rc = dcm_hosts_read(d->c->d, &hosts);
-	size_t i;
-
-	if (rc)
-		finding(d, FAIL, exit_of(rc), "hosts", nobody, "start dcmd anew", "%s",
-			dcm_error(d->c->d));
-	else if (!hosts.n)
-		finding(d, NOTICE, 0, "hosts", nobody, "add some to hosts.yml", "none configured");
-	for (i = 0; i < hosts.n; i++) {
-		check_state(d, &hosts.v[i]);
-		check_conditions(d, hosts.v[i].id, &hosts.v[i].warnings);
-		if (hosts.v[i].state == DCM_DISABLED)
-			continue;
-		check_collector(d, &hosts.v[i]);
-		text_clear(&id);
-		text_add(&id, hosts.v[i].id.s, hosts.v[i].id.len);
-		check_freshness(d, &hosts.v[i], id.s);
-	}
-	dcm_text_free(&id);
-	dcm_hosts_free(&hosts);
-}
-
 int cmd_doctor(struct client *c)
 {
 	struct doctor d = {.c = c};
 	char err[512] = "";
 	int rc = client_open(c, err, sizeof(err)), written;
 
+	for (int i = 0; !rc && i < c->o.n_args; i++)
+		if ((written = host_exists(c, c->o.args[i])))
+			return written;
 	output_begin(&c->out, &check_rows, SHAPE_LINES);
 	if (!rc) {
 		rc = dcm_info_read(c->d, &d.info);
@@ -369,8 +272,8 @@ int cmd_doctor(struct client *c)
 			snprintf(err, sizeof(err), "%s", dcm_error(c->d));
 	}
 	if (rc) {
-		finding(&d, FAIL, exit_of(rc), "instance", nobody, NULL, "%s",
-			*err ? err : dcm_strerror(rc));
+		finding_said(&d, FAIL, exit_of(rc), "instance", nobody,
+			     str_of(*err ? err : dcm_strerror(rc)), "start dcmd");
 	} else {
 		check_instance(&d);
 		check_broker(&d);

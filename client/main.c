@@ -54,7 +54,7 @@ static const struct command commands[] = {
 	 "drop what is cached of a host; it fills again"},
 	{"watch", cmd_watch, &change_rows, OPT_FILTER, 0, 0, false, "[--filter K=V]...",
 	 "a line a change, until interrupted"},
-	{"doctor", cmd_doctor, &check_rows, 0, 0, 0, true, "",
+	{"doctor", cmd_doctor, &check_rows, 0, 0, MANY, true, "[HOST...]",
 	 "what is wrong with dcm here, and the mend"},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };

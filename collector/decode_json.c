@@ -84,7 +84,7 @@ int json_open(struct json *j, const char *s, size_t len, const char *what, char 
 
 	memset(j, 0, sizeof(*j));
 	if (len > JSON_DOC_MAX) {
-		snprintf(err, DECODE_ERR, "%s is larger than %d MiB: refused", what,
+		snprintf(err, DECODE_ERR, "%s is larger than %d MiB, and refused", what,
 			 JSON_DOC_MAX >> 20);
 		return -1;
 	}
@@ -93,7 +93,7 @@ int json_open(struct json *j, const char *s, size_t len, const char *what, char 
 	text = clean(&j->clean, s, len);
 	if (!tokener || !text.s || text.len > INT_MAX) {
 		arena_free(&j->clean);
-		snprintf(err, DECODE_ERR, "%s: no memory to read it", what);
+		snprintf(err, DECODE_ERR, "no memory to read %s", what);
 		return -1;
 	}
 	e = parse(j, text);
@@ -109,7 +109,7 @@ int json_open(struct json *j, const char *s, size_t len, const char *what, char 
 	else if (e == json_tokener_success)
 		snprintf(err, DECODE_ERR, "%s is null", what);
 	else
-		snprintf(err, DECODE_ERR, "%s is not JSON: %s at byte %zu", what,
+		snprintf(err, DECODE_ERR, "%s is not JSON (%s at byte %zu)", what,
 			 json_tokener_error_desc(e), at);
 	json_close(j);
 out:

@@ -410,7 +410,7 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 		    where);
 		return ENGINE_BROKEN;
 	default:
-		say(out, len, "request to %s failed: %s", where,
+		say(out, len, "request to %s failed (%s)", where,
 		    q->curl_error[0] ? q->curl_error : curl_easy_strerror(rc));
 		return ENGINE_BROKEN;
 	}
@@ -458,7 +458,8 @@ static void status_error(const struct engine_request *q, long status, char *out,
 		return;
 	}
 	decode_error(q->body ? q->body : "", q->len, said, sizeof(said));
-	say(out, len, "the engine answered %ld%s%s", status, said[0] ? ": " : "", said);
+	say(out, len, said[0] ? "the engine answered %ld (%s)" : "the engine answered %ld", status,
+	    said);
 }
 
 void engine_request_finish(struct engine_request *q, CURLcode rc)

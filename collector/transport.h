@@ -20,11 +20,13 @@ struct transport;
 struct transport_ops {
 	const char *name; /* as `dcm-client hosts` shows it */
 	/* Starts getting ready; done(arg, NULL) or done(arg, sentence) is called
-	 * from the loop, never from inside open(). */
+	 * from the loop, never from inside open().  A sentence is "what: mend", or says
+	 * only what; texts of others stand in brackets. */
 	struct transport *(*open)(struct event_base *base, const struct endpoint *at,
 				  double connect_timeout,
 				  void (*done)(void *arg, const char *error), void *arg);
-	/* The step that it failed at, where done() had a sentence.  NULL: it never does. */
+	/* The step that it failed at, where done() had a sentence (DCM_STEP_NONE: something
+	 * is lacking here).  NULL: it never does. */
 	enum dcm_step (*failed)(const struct transport *t);
 	/* Sets what a request needs on an easy handle: URL base is in *url. */
 	int (*prepare)(struct transport *t, CURL *easy);

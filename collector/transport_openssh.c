@@ -143,7 +143,7 @@ static void dial_probed(struct ssh_way *w, const struct ssh_child_result *r)
 	if (!r || w->dead)
 		return;
 	if (strstr(r->err, "refused by peer"))
-		ssh_say(w->why, "%s opens no session: its MaxSessions is reached; raise it, or leave "
+		ssh_say(w->why, "%s opens no session, its MaxSessions is reached: raise it, or leave "
 				"room",
 			w->target->where);
 	else
@@ -440,6 +440,7 @@ static struct ssh_way *program_open(struct event_base *base, const struct endpoi
 	}
 	w->place = ssh_place_open(base, on_accepted, w, w->why);
 	if (!w->place) {
+		w->step = DCM_STEP_NONE; /* a lack of our own */
 		fail(w);
 		return w;
 	}

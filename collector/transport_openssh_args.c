@@ -146,7 +146,7 @@ static void host_key_error(const struct ssh_target *t, const char *said, char *w
 
 	if (strstr(said, "HAS CHANGED"))
 		ssh_say(why,
-			"host key of %.60s changed: it shows %.*s, and %.60s has another; if that is "
+			"host key of %.60s changed (it shows %.*s, %.60s has another): if that is "
 			"right, ssh-keygen -R '%s' and add it",
 			t->where, print ? (int)strcspn(print, " .\r\n") : 0, print ? print : "",
 			add_to, t->host);
@@ -155,7 +155,7 @@ static void host_key_error(const struct ssh_target *t, const char *said, char *w
 			t->where);
 	else
 		ssh_say(why,
-			"host key of %.60s is unknown; ssh-keyscan -p %u %.40s >> %.64s, after you "
+			"host key of %.60s is unknown: ssh-keyscan -p %u %.40s >> %.64s, after you "
 			"checked its fingerprint",
 			t->where, t->port, t->host, add_to);
 }
@@ -197,8 +197,8 @@ enum dcm_step program_error(const struct ssh_target *t, const char *said, char *
 		{"Permission denied", "login refused by %s: add the public key to "
 				      "authorized_keys there, or load its key into an agent (%s)",
 		 DCM_STEP_LOGIN},
-		{"no matching", "handshake with %s failed: ssh shares no algorithms with it (%s)",
-		 DCM_STEP_CONNECT},
+		{"no matching", "handshake with %s failed, ssh shares no algorithms with it: allow "
+				"more on either side (%s)", DCM_STEP_CONNECT},
 		{"onnection closed by", "%s closed the connection: is it sshd, and is its MaxStartups "
 					"reached? (%s)", DCM_STEP_CONNECT},
 		{"onnection reset by", "%s closed the connection: is it sshd, and is its MaxStartups "
@@ -219,6 +219,6 @@ enum dcm_step program_error(const struct ssh_target *t, const char *said, char *
 #pragma GCC diagnostic pop
 			return causes[i].step;
 		}
-	ssh_say(why, "ssh to %s failed: %s", t->where, line[0] ? line : "it ended without a word");
+	ssh_say(why, "ssh to %s failed (%s)", t->where, line[0] ? line : "it ended without a word");
 	return DCM_STEP_CONNECT;
 }

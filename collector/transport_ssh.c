@@ -140,6 +140,7 @@ static void start(struct transport *t)
 	t->ops = transport_ssh_by_program(t->at) ? &ssh_openssh : &ssh_libssh2;
 	t->failed = DCM_STEP_CONNECT;
 	if (t->ops == &ssh_openssh && !t->target->have_ssh) {
+		t->failed = DCM_STEP_NONE; /* a lack of our own */
 		ssh_say(t->why, "there is no ssh program here, and ssh_backend wants it: install "
 				"openssh-client");
 		event_active(t->report, 0, 0);

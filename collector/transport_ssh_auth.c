@@ -110,8 +110,8 @@ static void add_file(struct ssh_way *w, const char *path)
 		ssh_say(w->login_error, "%.120s cannot be read: let the user of dcmd read it", path);
 	else if (kind.encrypted)
 		ssh_say(w->login_error,
-			"%.100s is encrypted: dcm asks for no passphrase; load it into an agent "
-			"(ssh-add) that SSH_AUTH_SOCK names",
+			"%.100s is encrypted, and dcm asks for no passphrase: load it into an "
+			"agent (ssh-add) that SSH_AUTH_SOCK names",
 			path);
 	else if (!ssh_key_usable(kind.type))
 		w->other_may = true;
@@ -135,10 +135,10 @@ static void refused(struct ssh_way *w, const char *methods)
 	const struct ssh_target *t = w->target;
 
 	if (w->login_error[0] && !w->n_tries)
-		ssh_fail(w, w->other_may, "login refused by %s: %s", t->where, w->login_error);
+		ssh_fail(w, w->other_may, "login refused by %s, %s", t->where, w->login_error);
 	else if (!w->n_tries && !w->other_may)
 		ssh_fail(w, t->gssapi && strstr(methods, "gssapi"),
-			 "login refused by %s: there is no key to offer; give identity_file, or "
+			 "login refused by %s, there is no key to offer: give identity_file, or "
 			 "an agent by SSH_AUTH_SOCK",
 			 t->where);
 	else

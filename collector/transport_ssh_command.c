@@ -102,15 +102,15 @@ void ssh_docker_error(const struct ssh_target *t, const char *said, int status, 
 			     "there",
 			t->where);
 	else if (status == 127 || strcasestr(said, "not found"))
-		ssh_say(why, "no docker at %s: neither its socket can be opened nor is there a docker "
-			     "program; install it, or give the path of the socket in the url",
+		ssh_say(why, "no docker at %s, neither can its socket be opened nor is there a docker "
+			     "program: install it, or give the path of the socket in the url",
 			t->where);
 	else if (strcasestr(said, "cannot connect to the docker daemon"))
 		ssh_say(why, "no docker engine runs at %s: start it there (%.*s)", t->where, n, last);
 	else if (n)
-		ssh_say(why, "docker system dial-stdio at %s failed: %.*s", t->where, n, last);
+		ssh_say(why, "docker system dial-stdio at %s failed (%.*s)", t->where, n, last);
 	else
-		ssh_say(why, "docker at %s cannot be reached: its socket cannot be opened, and docker "
+		ssh_say(why, "docker at %s cannot be reached, its socket cannot be opened, and docker "
 			     "system dial-stdio gave no answer (exit status %d)",
 			t->where, status);
 }

@@ -47,8 +47,8 @@ static void connect_failed(struct ssh_way *w, int e)
 			 where);
 		break;
 	default:
-		ssh_fail(w, false, "cannot connect to %s: %s; check the host and the network", where,
-			 strerror(e));
+		ssh_fail(w, false, "cannot connect to %s (%s): check the host and the network",
+			 where, strerror(e));
 	}
 }
 
@@ -161,7 +161,7 @@ void ssh_handshake_failed(struct ssh_way *w, int rc)
 	case LIBSSH2_ERROR_HOSTKEY_SIGN:
 	case LIBSSH2_ERROR_METHOD_NONE:
 		ssh_fail(w, true,
-			 "handshake with %s failed: libssh2 shares no algorithms with it (%s); set "
+			 "handshake with %s failed, libssh2 shares no algorithms with it (%s): set "
 			 "ssh_backend to auto or openssh",
 			 where, ssh_last(w));
 		break;
@@ -175,7 +175,7 @@ void ssh_handshake_failed(struct ssh_way *w, int rc)
 			 where);
 		break;
 	default:
-		ssh_fail(w, false, "handshake with %s failed: %s", where, ssh_last(w));
+		ssh_fail(w, false, "handshake with %s failed (%s)", where, ssh_last(w));
 	}
 }
 
@@ -194,12 +194,12 @@ static void host_key_refused(struct ssh_way *w, enum ssh_known_verdict v, const 
 			 t->where, print, file);
 	else if (v == KNOWN_CHANGED)
 		ssh_fail(w, false,
-			 "host key of %.60s changed: it shows SHA256:%s and %.60s has another; if "
+			 "host key of %.60s changed (it shows SHA256:%s, %.60s has another): if "
 			 "that is right, ssh-keygen -R '%s' and add it",
 			 t->where, print, file, t->host);
 	else
 		ssh_fail(w, false,
-			 "host key of %.60s is unknown; check its SHA256:%s, then: ssh-keyscan -p %u "
+			 "host key of %.60s is unknown: check its SHA256:%s, then ssh-keyscan -p %u "
 			 "%.40s >> %.64s",
 			 t->where, print, t->port, t->host, add_to);
 }

@@ -134,7 +134,7 @@ struct ssh_place *ssh_place_open(struct event_base *base, void (*accepted)(void 
 	sweep(tmp);
 	snprintf(dir, sizeof(dir), "%.48s/" PREFIX "%ld.XXXXXX", tmp, (long)getpid());
 	if (!mkdtemp(dir)) {
-		ssh_say(why, "cannot make a directory in %.48s: %s; make room there, or set TMPDIR",
+		ssh_say(why, "cannot make a directory in %.48s (%s): make room there, or set TMPDIR",
 			tmp, strerror(errno));
 		free(p);
 		return NULL;
@@ -142,7 +142,7 @@ struct ssh_place *ssh_place_open(struct event_base *base, void (*accepted)(void 
 	memcpy(p->dir, dir, sizeof(dir));
 	ssh_place_path(p, "s", p->socket);
 	if (listen_there(base, p)) {
-		ssh_say(why, "cannot listen in %.80s: %s", p->dir, strerror(errno));
+		ssh_say(why, "cannot listen in %.80s (%s)", p->dir, strerror(errno));
 		ssh_place_close(p);
 		return NULL;
 	}

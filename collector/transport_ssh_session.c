@@ -146,7 +146,7 @@ static void on_dial_probe(struct ssh_way *w, void *arg, const struct ssh_command
 		return;
 	}
 	if (r->status < 0 && strstr(r->failed, "Channel open"))
-		ssh_say(why, "%s opens no channel: its MaxSessions is reached; raise it, or leave "
+		ssh_say(why, "%s opens no channel, its MaxSessions is reached: raise it, or leave "
 			     "room",
 			w->target->where);
 	else
@@ -245,7 +245,7 @@ static void check_socket(struct ssh_way *w)
 	if (n == 0)
 		ssh_fail(w, false, "connection to %s was closed by the host", w->target->where);
 	else if (n < 0 && errno != EAGAIN && errno != EINTR)
-		ssh_fail(w, false, "connection to %s was lost: %s", w->target->where,
+		ssh_fail(w, false, "connection to %s was lost (%s)", w->target->where,
 			 strerror(errno));
 }
 
@@ -370,6 +370,7 @@ static struct ssh_way *session_open(struct event_base *base, const struct endpoi
 	w->place = ssh_place_open(base, on_accepted, w, w->why);
 	if (!w->place) {
 		ssh_fail(w, false, "%s", w->why);
+		w->step = DCM_STEP_NONE; /* a lack of our own */
 		return w;
 	}
 	ssh_timer(w->deadline, target->timeout);

@@ -309,7 +309,7 @@ static void on_config(void *arg, const struct ssh_child_result *got)
 		return;
 	}
 	if (got->status) {
-		ssh_say(why, "ssh cannot resolve %.80s: %.*s; correct ssh_config", r->target->name,
+		ssh_say(why, "ssh cannot resolve %.80s (%.*s): correct ssh_config", r->target->name,
 			(int)strcspn(said, "\r\n"), *said ? said : "ssh -G gave no answer");
 		finish(r, why);
 		return;

@@ -49,7 +49,7 @@ __dcm_client_argument() {
 	ps | discover | forget)
 		((place == 1)) && __dcm_client_ask hosts --format '{id}'
 		;;
-	refresh) __dcm_client_ask hosts --format '{id}' ;;
+	refresh | doctor) __dcm_client_ask hosts --format '{id}' ;;
 	get | logs)
 		if ((place == 1)); then
 			__dcm_client_ask hosts --format '{id}'

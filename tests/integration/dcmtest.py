@@ -482,6 +482,19 @@ class Dcm:
         except ClientFailed:
             return None
 
+    def warnings(self):
+        """The sentences of `stats`: of all hosts, and of dcmd itself."""
+        s = self.json("stats")
+        return sum(s["warnings"].values(), []) + s["daemon_warnings"]
+
+    def doctor(self, *hosts):
+        """(exit status, {subject: [finding]})"""
+        done = self.run("--json", "doctor", *hosts)
+        found = {}
+        for finding in json.loads(done.stdout):
+            found.setdefault(finding["subject"], []).append(finding)
+        return done.returncode, found
+
     def get(self, host, container):
         return self.json("get", host, container)
 

@@ -192,7 +192,7 @@ class Commands(dcmtest.Case):
         self.assertLessEqual(set("""hosts_cached total_containers cache_ages update_interval
             cache_ttl memory_held memory_used events refreshes errors restarts refused
             truncated""".split()), set(s))
-        self.assertEqual((s["refused"], s["truncated"], s["warnings"]), (0, 0, []))
+        self.assertEqual((s["refused"], s["truncated"], s["warnings"]), (0, 0, {}))
         self.assertEqual(s["hosts_cached"], 2)
         self.assertEqual(s["total_containers"], len(self.dcm.ps()))
         self.assertEqual(set(s["cache_ages"]), {"alpha", "beta"})

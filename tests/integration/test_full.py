@@ -112,13 +112,13 @@ class Story(dcmtest.Case):
     def shown(self, d, text):
         """In `stats` and in `doctor`, as long as it lasts."""
         def told():
-            self.assertIn(text, " ".join(d.json("stats")["warnings"]))
+            self.assertIn(text, " ".join(d.warnings()))
             self.assertIn(text, d.run("doctor").stdout)
             return True
         wait_until(told, "a word of " + text)
 
     def over(self, d):
-        wait_until(lambda: d.json("stats")["warnings"] == [], "no warning any more")
+        wait_until(lambda: d.warnings() == [], "no warning any more")
         self.assertNotIn(" condition", d.run("doctor").stdout)
 
     def alive(self, d, pids):

@@ -46,19 +46,23 @@ static inline struct region *region(enum region_kind kind, const char *host)
 	return r;
 }
 
-static inline void put_host_row(struct region *r, const char *error, enum dcm_host_state state)
+static inline struct dcm_host host_row(const char *error, enum dcm_host_state state)
 {
-	struct dcm_host h = {.state = state, .engine_version = S("20.10.24"),
-			     .api_version = S("1.41"), .transport = S("unix"),
-			     .error = str_of(error), .cpus = 2, .memory_total = 4LL << 30,
-			     .os = S("Debian"), .kernel = S("6.1"), .clock_offset = 0.001,
-			     .containers = 3, .running = 2, .cpu_percent = 51.5,
-			     .memory_usage = 150 << 20, .events = 7, .refreshes = 5, .errors = 1,
-			     .pid = getpid()};
+	return (struct dcm_host){.state = state, .engine_version = S("20.10.24"),
+				 .api_version = S("1.41"), .transport = S("unix"),
+				 .error = str_of(error), .cpus = 2, .memory_total = 4LL << 30,
+				 .os = S("Debian"), .kernel = S("6.1"), .clock_offset = 0.001,
+				 .containers = 3, .running = 2, .cpu_percent = 51.5,
+				 .memory_usage = 150 << 20, .events = 7, .refreshes = 5,
+				 .errors = 1, .pid = getpid()};
+}
+
+static inline void put_row(struct region *r, const struct dcm_host *h)
+{
 	struct record_buf status = {0}, stats = {0};
 
-	assert_int_equal(record_encode_host(&h, DCM_STATUS, &status), 0);
-	assert_int_equal(record_encode_host(&h, DCM_STATS, &stats), 0);
+	assert_int_equal(record_encode_host(h, DCM_STATUS, &status), 0);
+	assert_int_equal(record_encode_host(h, DCM_STATS, &stats), 0);
 	const struct region_tier tiers[] = {
 		{DCM_STATUS, status.data, (uint32_t)status.len, now() - 1},
 		{DCM_STATS, stats.data, (uint32_t)stats.len, now()}};
@@ -66,6 +70,13 @@ static inline void put_host_row(struct region *r, const char *error, enum dcm_ho
 	region_publish(r);
 	record_buf_free(&status);
 	record_buf_free(&stats);
+}
+
+static inline void put_host_row(struct region *r, const char *error, enum dcm_host_state state)
+{
+	const struct dcm_host h = host_row(error, state);
+
+	put_row(r, &h);
 }
 
 static inline void put_dirent(const char *host, bool enabled, struct region *shard)
@@ -90,17 +101,24 @@ static inline void put_dirent(const char *host, bool enabled, struct region *sha
 	record_buf_free(&status);
 }
 
-static inline void put_info(void)
+static inline struct dcm_info info_made(void)
 {
 	struct dcm_info i = {.ttl = {120, 300, 3600, 7200}, .status_update = 60,
 			     .memory_retention = 3600, .supervisor_pid = getpid(),
 			     .broker_pid = 0, .broker_restarts = 1, .started = now(),
-			     .version = DCM_VERSION, .uid = geteuid(), .log_tail_lines = 100};
-	struct record_buf b = {0};
+			     .version = DCM_VERSION, .uid = geteuid(), .log_tail_lines = 100,
+			     .shard_limit = 1 << 30};
 
 	snprintf(i.instance, sizeof(i.instance), "%s", instance);
 	snprintf(i.runtime_dir, sizeof(i.runtime_dir), "%s", runtime_dir);
-	assert_int_equal(record_encode_info(&i, &b), 0);
+	return i;
+}
+
+static inline void put_info(const struct dcm_info *i)
+{
+	struct record_buf b = {0};
+
+	assert_int_equal(record_encode_info(i, &b), 0);
 	const struct region_tier tier = {DCM_STATUS, b.data, (uint32_t)b.len, now()};
 	assert_int_equal(region_put_self(directory, &tier, 1), 0);
 	record_buf_free(&b);
@@ -195,6 +213,7 @@ static inline void make_lone(struct dcm_record *r)
 
 static inline int set_up(void **state)
 {
+	struct dcm_info info;
 	char path[128];
 	struct dcm_record r;
 
@@ -207,7 +226,8 @@ static inline int set_up(void **state)
 	directory = region(REGION_DIRECTORY, NULL);
 	alpha = region(REGION_SHARD, "alpha");
 	beta = region(REGION_SHARD, "beta");
-	put_info();
+	info = info_made();
+	put_info(&info);
 	put_dirent("alpha", true, alpha);
 	put_dirent("beta", true, beta);
 	put_dirent("off", false, NULL);

@@ -269,7 +269,7 @@ static void stats(void **state)
 	(void)state;
 	assert_string_equal(keys(d), "hosts_cached total_containers cache_ages update_interval "
 				     "cache_ttl memory_held memory_used events refreshes errors "
-				     "restarts refused truncated warnings");
+				     "restarts refused truncated warnings daemon_warnings");
 	assert_int_equal(json_object_get_int(member(d, "hosts_cached")), 2);
 	assert_int_equal(json_object_get_int(member(d, "update_interval")), 60);
 	assert_int_equal(json_object_get_int(member(d, "cache_ttl")), 300);
@@ -303,21 +303,179 @@ static void asking_without_a_broker(void **state)
 	fails("logs alpha nobody", EXIT_NOTFOUND, "nobody");
 }
 
+/* What the doctor finds, a line a finding: "check subject status: message | mend". */
+static const char *findings(const char *line, const char *of_host)
+{
+	static char text[8192];
+	size_t i, n = 0;
+	char with[512];
+
+	snprintf(with, sizeof(with), "--json %s", line);
+	dcm_client(with);
+	json_object_put(doc);
+	doc = json_tokener_parse(out.text);
+	if (!doc)
+		fail_msg("%s: not JSON: %s", line, out.text);
+	text[0] = '\0';
+	for (i = 0; i < json_object_array_length(doc); i++) {
+		json_object *f = json_object_array_get_idx(doc, i);
+		const char *subject = json_object_get_string(member(f, "subject"));
+		const char *mend = json_object_get_string(member(f, "mend"));
+
+		assert_string_equal(keys(f), "check subject status message mend");
+		if (of_host && (!subject || strcmp(subject, of_host) != 0))
+			continue;
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s: %s%s%s\n",
+				      json_object_get_string(member(f, "status")),
+				      json_object_get_string(member(f, "check")),
+				      json_object_get_string(member(f, "message")),
+				      mend ? " | " : "", mend ? mend : "");
+		assert_true(n < sizeof(text));
+	}
+	return text;
+}
+
+static void holds(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("no '%s' in:\n%s", part, text);
+}
+
+static void lacks(const char *text, const char *part)
+{
+	if (strstr(text, part))
+		fail_msg("'%s' in:\n%s", part, text);
+}
+
 static void doctor(void **state)
 {
 	(void)state;
 	/* No broker, and beta is offline: both are told, with a mend. */
 	assert_int_equal(dcm_client("doctor"), EXIT_OTHER);
-	assert_non_null(strstr(out.text, "FAIL  broker:"));
-	assert_non_null(strstr(out.text, "FAIL  host beta:"));
-	assert_non_null(strstr(out.text, "connection refused"));
-	assert_non_null(strstr(out.text, "ok    host alpha:"));
-	assert_int_equal(dcm_client("doctor --json"), EXIT_OTHER);
-	json_object_put(doc);
-	doc = json_tokener_parse(out.text);
-	assert_true(json_object_array_length(doc) >= 6);
+	holds(out.text, "FAIL  broker:");
+	holds(out.text, "FAIL  host beta:");
+	holds(out.text, "connection refused");
+	holds(out.text, "ok    host alpha:");
+	holds(findings("doctor", "alpha"), "ok steps: docker, API\n");
+	holds(findings("doctor", "off"), "ok host: disabled in hosts.yml\n");
+	assert_int_equal(dcm_client("doctor beta"), EXIT_OTHER);
+	holds(out.text, "host beta");
+	lacks(out.text, "host alpha");
+	fails("doctor beta nowhere", EXIT_NOTFOUND, "nowhere");
 	assert_int_equal(dcm_client("--instance nobody-runs-this doctor"), EXIT_NOTRUNNING);
-	assert_non_null(strstr(out.text, "FAIL  instance:"));
+	holds(out.text, "FAIL  instance:");
+}
+
+/* Each transport's steps, as far as they went; the mend is the cause's own, or else
+ * that of the step. */
+static void doctor_walks(void **state)
+{
+	static const struct {
+		const char *transport, *error;
+		enum dcm_step step;
+		const char *found;
+	} ways[] = {
+		{"unix", "permission denied on unix:///a (EACCES: 13): let dcmd open it (group d)",
+		 DCM_STEP_DOCKER,
+		 "fail docker: permission denied on unix:///a (EACCES: 13) | let dcmd open it "
+		 "(group d)\n"},
+		{"unix", "the engine answered 500 (oh: run this)", DCM_STEP_API,
+		 "ok docker: its socket can be opened\n"
+		 "fail API: the engine answered 500 (oh: run this) | check that the engine there "
+		 "is well: its log, its load\n"},
+		{"tcp", "no address found", DCM_STEP_NAME,
+		 "fail name: no address found | check the host name in hosts.yml, and DNS\n"},
+		{"tls", "it has expired: renew it", DCM_STEP_CERTIFICATE,
+		 "ok name: has an address\nok connect: answers at its port\n"
+		 "fail certificate: it has expired | renew it\n"},
+		{"ssh/libssh2", "unknown: add it", DCM_STEP_HOST_KEY,
+		 "ok name: has an address\nok connect: answers at its port\n"
+		 "fail host key: unknown | add it\n"},
+		{"ssh/openssh", "no", DCM_STEP_API,
+		 "ok name: has an address\nok connect: answers at its port\n"
+		 "ok host key: is the known one\nok login: is accepted\n"
+		 "ok docker: its socket can be opened\nfail API: no | "},
+	};
+	struct dcm_host h = host_row(NULL, DCM_OFFLINE);
+	const char *found;
+	char where[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		h.transport = str_of(ways[i].transport);
+		h.error = str_of(ways[i].error);
+		h.step = ways[i].step;
+		put_row(beta, &h);
+		found = findings("doctor", "beta");
+		snprintf(where, sizeof(where), "by %s it stops at %s | ", ways[i].transport,
+			 dcm_step_name(ways[i].step));
+		holds(found, where);
+		holds(found, ways[i].found);
+		assert_null(strstr(found, " steps:"));
+	}
+	/* A lack of our own, and a step that this way has not: the cause alone. */
+	h.step = DCM_STEP_NONE;
+	h.error = S("there is no ssh: install it");
+	put_row(beta, &h);
+	holds(findings("doctor", "beta"), ", there is no ssh | install it\n");
+	h.transport = S("unix");
+	h.step = DCM_STEP_LOGIN;
+	put_row(beta, &h);
+	holds(findings("doctor", "beta"), ", there is no ssh | install it\n");
+	/* The engine answers. */
+	h = host_row("its events fail: see its log", DCM_DEGRADED);
+	h.transport = S("ssh/openssh");
+	put_row(beta, &h);
+	found = findings("doctor", "beta");
+	holds(found, "warn host: degraded, its events fail | see its log\n");
+	holds(found, "ok steps: name, connect, host key, login, docker, API\n");
+	/* Its collector is gone: what it said last is no walk. */
+	h = host_row("connection refused", DCM_OFFLINE);
+	h.step = DCM_STEP_DOCKER;
+	h.pid = INT32_MAX;
+	put_row(beta, &h);
+	found = findings("doctor", "beta");
+	holds(found, "warn host: was offline when its collector ended, verified ");
+	holds(found, "fail collector: pid 2147483647 does not run | dcmd starts it again");
+	lacks(found, " docker:");
+	put_host_row(beta, "connection refused", DCM_OFFLINE);
+}
+
+static void warnings(void **state)
+{
+	static const struct dcm_str names[] = {S("shard_full"), S("snapshot_failed")};
+	static const struct dcm_str said[] = {S("it is \"full\" (a: b): make room"), S("no disk")};
+	static const struct dcm_str own[] = {S("not given up, seccomp: see docs")};
+	struct dcm_host h = host_row("connection refused", DCM_OFFLINE);
+	struct dcm_info info = info_made();
+	json_object *d = json("stats");
+	const char *found;
+
+	(void)state;
+	assert_string_equal(compact(member(d, "warnings")), "{}");
+	assert_string_equal(compact(member(d, "daemon_warnings")), "[]");
+	h.conditions = (struct dcm_strs){names, 2, true};
+	h.warnings = (struct dcm_strs){said, 2, true};
+	put_row(beta, &h);
+	info.conditions = info.warnings = (struct dcm_strs){own, 1, true};
+	info.shard_limit = 1; /* all shards are beyond it */
+	put_info(&info);
+	d = json("stats");
+	assert_string_equal(compact(member(d, "warnings")),
+			    "{\"beta\":[\"it is \\\"full\\\" (a: b): make room\",\"no disk\"]}");
+	assert_string_equal(compact(member(d, "daemon_warnings")),
+			    "[\"not given up, seccomp: see docs\"]");
+	assert_int_equal(dcm_client("stats"), EXIT_OK);
+	holds(out.text, "make room");
+	found = findings("doctor", "beta");
+	holds(found, "fail condition: it is \"full\" (a: b) | make room\n");
+	holds(found, "warn condition: no disk | see the log of dcmd\n");
+	holds(found, "warn shard: it holds ");
+	holds(findings("doctor", NULL), "warn condition: not given up, seccomp | see docs\n");
+	info = info_made();
+	put_info(&info);
+	put_host_row(beta, "connection refused", DCM_OFFLINE);
+	lacks(findings("doctor", "beta"), " shard:");
 }
 
 static void usage(void **state)
@@ -351,6 +509,8 @@ int main(void)
 		cmocka_unit_test(stats),
 		cmocka_unit_test(asking_without_a_broker),
 		cmocka_unit_test(doctor),
+		cmocka_unit_test(doctor_walks),
+		cmocka_unit_test(warnings),
 		cmocka_unit_test(usage),
 	};
 	int failed = cmocka_run_group_tests(tests, set_up, tear_down);

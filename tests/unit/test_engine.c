@@ -176,7 +176,7 @@ static void test_status(void **state)
 	get("/missing", 100);
 	assert_int_equal(last.failure, ENGINE_STATUS);
 	assert_int_equal(last.status, 404);
-	assert_string_equal(last.error, "the engine answered 404: No such container: web");
+	assert_string_equal(last.error, "the engine answered 404 (No such container: web)");
 	get("/moved", 100);
 	assert_int_equal(last.failure, ENGINE_STATUS);
 	assert_non_null(strstr(last.error, "redirect"));
