@@ -105,7 +105,8 @@ void ssh_docker_error(const struct ssh_target *t, const char *said, int status, 
 		ssh_say(why, "no docker at %s, neither can its socket be opened nor is there a docker "
 			     "program: install it, or give the path of the socket in the url",
 			t->where);
-	else if (strcasestr(said, "cannot connect to the docker daemon"))
+	else if (strcasestr(said, "cannot connect to the docker daemon") ||
+		 strstr(said, "raw stream connection")) /* the same of dial-stdio */
 		ssh_say(why, "no docker engine runs at %s: start it there (%.*s)", t->where, n, last);
 	else if (n)
 		ssh_say(why, "docker system dial-stdio at %s failed (%.*s)", t->where, n, last);
