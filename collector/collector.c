@@ -231,8 +231,9 @@ static int begin(struct collector *c)
 	if (!c->beat || !c->control || !c->sigterm || !c->trim || !c->again ||
 	    event_add(c->beat, &second) || event_add(c->control, NULL) || event_add(c->sigterm, NULL))
 		return -1;
-	if (inventory_init(c) || inspect_init(c) || sampler_init(c) || cycle_init(c) ||
-	    compose_init(c) || publish_init(c) || session_open(c) || snapshot_init(c))
+	if (pulse_init(c) || inventory_init(c) || inspect_init(c) || sampler_init(c) ||
+	    cycle_init(c) || compose_init(c) || publish_init(c) || session_open(c) ||
+	    snapshot_init(c))
 		return -1;
 	if (!open_region(c))
 		work(c);
@@ -263,6 +264,7 @@ static void end(struct collector *c)
 		free(a);
 	}
 	compose_files_free(c);
+	free_event(c->pulse.timer);
 	free_event(c->inventory.large);
 	publish_free(c);
 	free_event(c->inspector.tick);

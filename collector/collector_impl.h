@@ -3,6 +3,7 @@
  *
  *	collector.c	the process: region, control socket, timers
  *	session.c	connect, negotiate, the host's state, backoff
+ *	pulse.c		does the engine answer?
  *	watch.c		the event stream; an event becomes "inspect this soon"
  *	cycle.c		a list, compared with what is held, and what it leads to
  *	inventory.c	the containers that are known, and the debounce
@@ -121,9 +122,9 @@ struct session {
 	const struct transport_ops *ops;
 	struct transport *transport;
 	struct engine *engine;
-	struct engine_request *step, *ping;
+	struct engine_request *step;
 	struct event *retry, *subscribe_limit;
-	double backoff, attempt_at, asked_wall, warm_by;
+	double backoff, attempt_at, live_at, asked_wall, warm_by;
 	struct engine_about about, fresh; /* of the last handshake; of the one that runs */
 	char api[8];			  /* negotiated, "1.41" */
 	unsigned api_minor;
@@ -133,6 +134,20 @@ struct session {
 	char error[256]; /* why it is not online; "" */
 	enum dcm_step failed_at; /* in the last attempt */
 	char list_error[256];
+};
+
+typedef void pulse_done(struct collector *c, const struct engine_reply *r, bool stuck);
+enum { PULSE_PINGS = 8 };
+
+struct pulse {
+	struct pulse_ping {
+		struct collector *collector;
+		struct engine_request *request; /* NULL: not sent */
+	} ping[PULSE_PINGS];
+	unsigned sent; /* 0: nothing is asked */
+	double began_at, until;
+	struct event *timer;
+	pulse_done *done;
 };
 
 struct watch {
@@ -165,6 +180,7 @@ struct inventory {
 struct inspector {
 	struct inspection_list active;
 	unsigned n_active;
+	double tried_at; /* when those that failed were tried at once */
 	struct event *tick;
 	char error[256]; /* of the last failure */
 };
@@ -175,7 +191,7 @@ struct sampler {
 	unsigned n_active, limit;
 	bool burst, failing;
 	bool overdue; /* the burst takes longer than the interval */
-	double began_at;
+	double began_at, answered_at;
 	unsigned asked, failed; /* since it was last idle */
 	unsigned late;		/* that failed before that */
 	struct event *timer, *second, *ended;
@@ -186,7 +202,7 @@ struct cycle {
 	uint32_t number;
 	bool active, listing, full, stats, first;
 	bool wanted, wanted_full, wanted_stats;
-	double began_at;
+	double began_at, retry; /* s until a list that failed is tried again */
 	unsigned pending, failed, slow, changed;
 	uint64_t requests;
 	struct engine_request *list;
@@ -233,6 +249,7 @@ struct collector {
 	struct event_base *base;
 	struct region *region;
 	struct session session;
+	struct pulse pulse;
 	struct watch watch;
 	struct inventory inventory;
 	struct inspector inspector;
@@ -292,6 +309,14 @@ void session_clock(struct collector *c, double set, double slept);
 /* "/v1.41" + fmt; false where it does not fit. */
 bool session_path(const struct collector *c, char *buf, size_t len, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* pulse.c */
+int pulse_init(struct collector *c);
+/* done is called once, unless it is stopped; r->failure is ENGINE_TIMEOUT where no
+ * answer came within `seconds`; stuck: only a new connection got one.  -1: no memory. */
+int pulse_ask(struct collector *c, double seconds, pulse_done *done);
+bool pulse_asking(const struct collector *c);
+void pulse_stop(struct collector *c);
 
 /* watch.c */
 int watch_open(struct collector *c); /* subscribes; -1: no memory */

@@ -6,7 +6,8 @@
  * project name the same files, so a text is kept for the short time of a sweep.
  * Nothing but *.yml and *.yaml is asked for.  One file is given as it is; of
  * several each is headed by a comment line with its path.  An inspect waits a
- * moment for its text; a file system that hangs costs it that moment once.
+ * moment for its text; a file system that hangs costs it that moment once, and a text
+ * that comes later is told by another inspect.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ enum {
 	TEXTS_BYTES = 2 << 20, /* of them */
 };
 static const double text_patience = 1; /* s that an inspect waits for its files */
+static const double late_kept = 5;     /* s that a late text waits for its inspects */
 
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
@@ -31,12 +33,13 @@ struct waiter {
 struct text {
 	TAILQ_ENTRY(text) link;
 	struct collector *collector;
-	uint64_t key;
+	uint64_t key, files; /* files: as struct container's */
 	unsigned n_files, next, readable;
 	char *file[FILES_MAX];
 	char *data;
 	size_t len;
 	bool complete, reading, late, waking;
+	double kept_until;
 	struct event *patience;
 	TAILQ_HEAD(, waiter) waiters;
 };
@@ -140,7 +143,7 @@ static void on_impatient(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	t->late = true; /* and so it stays while its read hangs: nobody waits again */
+	t->late = true; /* and so it stays while it is read: nobody waits again */
 	wake(t);
 }
 
@@ -203,6 +206,14 @@ static void on_file(void *arg, const char *data, size_t len, const char *error)
 	read_next(t);
 }
 
+static void tell_late(struct collector *c, struct container *ct, void *arg)
+{
+	const struct text *t = arg;
+
+	if (ct->compose_due && ct->files == t->files)
+		inventory_touch(c, ct, 0);
+}
+
 static void read_next(struct text *t)
 {
 	struct session *se = &t->collector->session;
@@ -216,8 +227,10 @@ static void read_next(struct text *t)
 	t->reading = false;
 	t->complete = true;
 	t->collector->compose->bytes += t->len;
-	if (t->late) { /* those who waited are gone; the next sweep asks again */
-		text_free(t);
+	if (t->late) { /* those who waited are gone, without it */
+		t->late = false;
+		t->kept_until = mono_now() + late_kept;
+		inventory_each(t->collector, tell_late, t);
 		return;
 	}
 	wake(t);
@@ -253,6 +266,7 @@ static struct text *new_text(struct collector *c, uint64_t key, const struct dcm
 		return NULL;
 	t->collector = c;
 	t->key = key;
+	t->files = hash_str(r->compose_config_files);
 	TAILQ_INIT(&t->waiters);
 	TAILQ_INSERT_TAIL(&c->compose->texts, t, link);
 	c->compose->n++;
@@ -316,7 +330,7 @@ void compose_idle(struct collector *c)
 
 	for (t = TAILQ_FIRST(&c->compose->texts); t; t = next) {
 		next = TAILQ_NEXT(t, link);
-		if (t->complete && !t->waking)
+		if (t->complete && !t->waking && mono_now() > t->kept_until)
 			text_free(t);
 	}
 }

@@ -16,6 +16,7 @@
 #include "collector_impl.h"
 
 static const double give_up_after = 5; /* s that a cycle has before the next list */
+static const double retry_first = 0.2, retry_most = 3; /* s, of lists that fail */
 
 static void begin(struct collector *c);
 
@@ -39,8 +40,9 @@ static void report(struct collector *c, int rc, const char *error)
 		.seconds = seconds,
 	};
 
-	if (error)
-		log_event(LOG_LEVEL_WARN, "cycle_failed", c->host->id, LF_STR("error", error),
+	if (error) /* the first; the next ones say nothing new */
+		log_event(c->session.list_error[0] ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+			  "cycle_failed", c->host->id, LF_STR("error", error),
 			  LF_NUM("seconds", seconds));
 	else
 		log_event(cy->first ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
@@ -294,6 +296,15 @@ static void take_list(struct collector *c, const struct engine_reply *r, char *e
 	c->was_listed = true;
 }
 
+static void list_again(struct collector *c)
+{
+	struct cycle *cy = &c->cycle;
+
+	cy->retry = fmin(fmax(cy->retry * 2, retry_first), retry_most);
+	if (c->session.live && cy->retry < c->cache->status_update)
+		timer_set(cy->status_timer, cy->retry);
+}
+
 static void on_list(void *arg, const struct engine_reply *r)
 {
 	struct collector *c = arg;
@@ -314,8 +325,10 @@ static void on_list(void *arg, const struct engine_reply *r)
 		if (c->session.live)
 			end(c, error);
 		session_listed(c, error);
+		list_again(c);
 		return;
 	}
+	cy->retry = 0;
 	cy->listing = false;
 	if (cy->stats)
 		sampler_burst(c);

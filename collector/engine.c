@@ -3,8 +3,8 @@
  * engine_loop.c drives them.
  *
  * A request is queued, then active (it has an easy handle that the multi handle
- * knows), then finished: its callback is called and it is gone.  Streams and
- * pings do not wait behind the connection limit.
+ * knows), then finished: its callback is called and it is gone.  Streams do not wait
+ * behind the connection limit, nor pings, but where a transport carries few requests.
  */
 #include "engine.h"
 
@@ -126,7 +126,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 		max = ENGINE_SMALL_MAX;
 	if (!(q->trim_level ? append_container(q, data, len) : append(q, data, len, max)))
 		return 0;
-	q->engine->last_answer = mono_now();
+	if (q->chunk) /* of others the whole answer counts: a byte now and then is none */
+		q->engine->last_answer = mono_now();
 	return len;
 }
 
@@ -199,7 +200,7 @@ int engine_request_prepare(struct engine_request *q)
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, q);
 	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(h, CURLOPT_HEADERDATA, q);
-	if (q->headers) { /* a ping must not wait on a connection that is half open */
+	if (q->alone) { /* a ping must not wait on a connection that is half open */
 		curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
 	}
@@ -213,6 +214,8 @@ int engine_request_prepare(struct engine_request *q)
 	curl_easy_setopt(h, CURLOPT_PROXY, ""); /* http_proxy is not for engines */
 	curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(h, CURLOPT_MAXAGE_CONN, 3600L);
+	/* another address of the name is found when the engine is opened anew */
+	curl_easy_setopt(h, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
 	curl_easy_setopt(h, CURLOPT_BUFFERSIZE, q->max > ENGINE_INSPECT_MAX ? 65536L : 8192L);
 	curl_easy_setopt(h, CURLOPT_USERAGENT, "dcm/" DCM_VERSION);
 	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, q->curl_error);
@@ -256,15 +259,26 @@ struct engine_request *engine_get_trimmed(struct engine *e, const char *path, si
 	return engine_request_start(q, false);
 }
 
-struct engine_request *engine_get_headers(struct engine *e, const char *path, engine_done *done,
-					  void *arg)
+struct engine_request *engine_get_later(struct engine *e, const char *path, size_t max_body,
+					engine_done *done, void *arg)
 {
-	struct engine_request *q = request_new(e, path, ENGINE_SMALL_MAX, done, arg);
+	struct engine_request *q = request_new(e, path, max_body, done, arg);
+
+	if (!q)
+		return NULL;
+	q->later = true;
+	return engine_request_start(q, false);
+}
+
+struct engine_request *engine_ping(struct engine *e, bool alone, engine_done *done, void *arg)
+{
+	struct engine_request *q = request_new(e, "/_ping", ENGINE_SMALL_MAX, done, arg);
 
 	if (!q)
 		return NULL;
 	q->headers = true;
-	return engine_request_start(q, true);
+	q->alone = alone;
+	return engine_request_start(q, !engine_is_narrow(e));
 }
 
 struct engine_request *engine_stream(struct engine *e, const char *path, engine_chunk *chunk,
@@ -313,6 +327,14 @@ static void connect_error(const struct engine_request *q, char *out, size_t len)
 		    "permission denied on %s: let the user of dcmd open it (group "
 		    "docker)",
 		    where);
+		break;
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+		say(out, len, "no route to %s: check the network, or the address in hosts.yml",
+		    where);
+		break;
+	case ETIMEDOUT:
+		say(out, len, "timeout: no answer from %s: check the host and the network", where);
 		break;
 	default:
 		say(out, len,
@@ -366,7 +388,7 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 		    where);
 		return ENGINE_UNREACHABLE;
 	case CURLE_OPERATION_TIMEDOUT:
-		say(out, len, "no answer from %s within %.3g s", where, took);
+		say(out, len, "timeout: no answer from %s within %.3g s", where, took);
 		return ENGINE_TIMEOUT;
 	case CURLE_PEER_FAILED_VERIFICATION:
 		certificate_error(q, out, len);
@@ -462,6 +484,11 @@ static void status_error(const struct engine_request *q, long status, char *out,
 	    said);
 }
 
+enum dcm_step engine_step(const struct engine_request *q)
+{
+	return q->easy ? failed_step(q, CURLE_OPERATION_TIMEDOUT) : DCM_STEP_API;
+}
+
 void engine_request_finish(struct engine_request *q, CURLcode rc)
 {
 	struct engine_reply r = {.began = q->began, .date = q->date, .step = DCM_STEP_API};
@@ -485,6 +512,8 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 		say(r.error, sizeof(r.error),
 		    "no descriptor is left for a connection to %s: raise LimitNOFILE of dcmd",
 		    q->engine->where);
+	} else if (rc == CURLE_OK && q->headers && !q->status_seen) {
+		r.failure = curl_failure(q, CURLE_GOT_NOTHING, r.error, sizeof(r.error));
 	} else if (rc != CURLE_OK) {
 		r.failure = curl_failure(q, rc, r.error, sizeof(r.error));
 		r.step = failed_step(q, rc);
@@ -494,7 +523,7 @@ void engine_request_finish(struct engine_request *q, CURLcode rc)
 	}
 	r.body = q->body ? q->body : "";
 	r.len = q->len;
-	if (rc == CURLE_OK)
+	if (r.failure == ENGINE_OK || r.failure == ENGINE_STATUS)
 		q->engine->last_answer = mono_now();
 	engine_request_retire(q);
 	q->done(q->arg, &r);

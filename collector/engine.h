@@ -49,8 +49,8 @@ struct engine_reply {
 	const char *body; /* NUL-terminated; lives during the call */
 	size_t len;
 	double began;	      /* when it was asked, mono_now() */
-	double date;	      /* Date header, Unix s; NaN (only engine_get_headers) */
-	char api_version[16]; /* Api-Version header (only engine_get_headers) */
+	double date;	      /* Date header, Unix s; NaN (only engine_ping) */
+	char api_version[16]; /* Api-Version header (only engine_ping) */
 	char error[320];      /* a sentence; "" when ENGINE_OK */
 };
 typedef void engine_done(void *arg, const struct engine_reply *reply);
@@ -70,9 +70,14 @@ struct engine_request *engine_get(struct engine *e, const char *path, size_t max
  * left out as it comes (decode_trim.h), `level` 1: the document is one, 2: a list. */
 struct engine_request *engine_get_trimmed(struct engine *e, const char *path, size_t max_body,
 					  unsigned level, engine_done *done, void *arg);
-/* The same on a connection of its own, headers kept: a ping that tells. */
-struct engine_request *engine_get_headers(struct engine *e, const char *path, engine_done *done,
-					  void *arg);
+/* The same, behind all others where connections are few, and never on the last. */
+struct engine_request *engine_get_later(struct engine *e, const char *path, size_t max_body,
+					engine_done *done, void *arg);
+/* A ping: its headers are kept, and no other request goes before it.  alone: on a
+ * connection of its own. */
+struct engine_request *engine_ping(struct engine *e, bool alone, engine_done *done, void *arg);
+/* On which step of the way it still waits. */
+enum dcm_step engine_step(const struct engine_request *q);
 /* An endless answer.  chunk(arg, NULL, 0) when its 200 came; then with all that is
  * not consumed: it returns how much it took, or -1 to end the stream. */
 typedef long engine_chunk(void *arg, const char *data, size_t len);
@@ -80,7 +85,7 @@ struct engine_request *engine_stream(struct engine *e, const char *path, engine_
 				     engine_done *done, void *arg);
 void engine_cancel(struct engine_request *q);
 
-double engine_last_answer(const struct engine *e); /* mono_now() of the last byte; 0: none */
+double engine_last_answer(const struct engine *e); /* mono_now(); 0: none */
 uint64_t engine_requests(const struct engine *e);
 double engine_starved(const struct engine *e); /* mono_now() of the last time; 0: never */
 

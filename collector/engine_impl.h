@@ -16,7 +16,7 @@ struct engine {
 	const struct transport_ops *ops;
 	struct transport *transport;
 	double connect_timeout, request_timeout;
-	struct engine_requests waiting, active, streams;
+	struct engine_requests waiting, later, active, streams;
 	unsigned running; /* active, of those that the limit counts */
 	unsigned most;	  /* of those, as far as there are descriptors */
 	unsigned kept;	  /* connections that libcurl keeps */
@@ -45,7 +45,7 @@ struct engine_request {
 	struct json_trim trim;
 	double began, date;
 	long http_status;
-	bool headers, counted, starved;
+	bool headers, alone, later, counted, starved;
 	bool status_seen, opened, fresh, too_long;
 	char api_version[16];
 	char curl_error[CURL_ERROR_SIZE];
@@ -59,6 +59,8 @@ void engine_request_finish(struct engine_request *q, CURLcode rc);
 struct engine_request *engine_request_start(struct engine_request *q, bool at_once);
 /* Back into the line, with fewer beside it; false: it is none that waits. */
 bool engine_request_wait(struct engine_request *q);
+/* Does the transport carry a few requests only? */
+bool engine_is_narrow(const struct engine *e);
 /* Takes it out of the engine's lists and libcurl; the caller frees it. */
 void engine_request_retire(struct engine_request *q);
 

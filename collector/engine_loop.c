@@ -94,6 +94,7 @@ struct engine *engine_open(struct event_base *base, const struct transport_ops *
 	e->most = ENGINE_CONNECTIONS;
 	snprintf(e->where, sizeof(e->where), "%s", where);
 	TAILQ_INIT(&e->waiting);
+	TAILQ_INIT(&e->later);
 	TAILQ_INIT(&e->active);
 	TAILQ_INIT(&e->streams);
 	e->multi = curl_multi_init();
@@ -139,6 +140,7 @@ void engine_close(struct engine **engine)
 		return;
 	e->dead = true;
 	drop_all(&e->waiting);
+	drop_all(&e->later);
 	drop_all(&e->active);
 	drop_all(&e->streams);
 	if (e->depth == 0)
@@ -150,7 +152,7 @@ void engine_close(struct engine **engine)
 static struct engine_requests *list_of(struct engine_request *q)
 {
 	if (!q->easy)
-		return &q->engine->waiting;
+		return q->later ? &q->engine->later : &q->engine->waiting;
 	return q->chunk ? &q->engine->streams : &q->engine->active;
 }
 
@@ -171,11 +173,32 @@ static int begin(struct engine_request *q)
 	return 0;
 }
 
-static bool is_full(const struct engine *e)
+static unsigned transport_carries(const struct engine *e)
 {
-	unsigned most = e->ops->connections ? e->ops->connections(e->transport) : 0;
+	return e->ops->connections ? e->ops->connections(e->transport) : 0;
+}
 
-	return e->running >= (most && most < e->most ? most : e->most);
+bool engine_is_narrow(const struct engine *e)
+{
+	return transport_carries(e) > 0;
+}
+
+static bool is_full(const struct engine *e, bool later)
+{
+	unsigned most = transport_carries(e);
+
+	if (!most || most > e->most)
+		return e->running >= e->most;
+	return e->running >= (later && most > 1 ? most - 1 : most);
+}
+
+/* A ping first. */
+static void queue_up(struct engine_request *q)
+{
+	if (q->headers)
+		TAILQ_INSERT_HEAD(list_of(q), q, link);
+	else
+		TAILQ_INSERT_TAIL(list_of(q), q, link);
 }
 
 struct engine_request *engine_request_start(struct engine_request *q, bool at_once)
@@ -183,8 +206,8 @@ struct engine_request *engine_request_start(struct engine_request *q, bool at_on
 	struct engine *e = q->engine;
 
 	q->counted = !at_once;
-	if (q->counted && is_full(e)) {
-		TAILQ_INSERT_TAIL(&e->waiting, q, link);
+	if (q->counted && is_full(e, q->later)) {
+		queue_up(q);
 		return q;
 	}
 	if (begin(q)) {
@@ -224,7 +247,7 @@ bool engine_request_wait(struct engine_request *q)
 	engine_request_retire(q);
 	e->most = e->running;
 	q->starved = false;
-	TAILQ_INSERT_HEAD(&e->waiting, q, link);
+	TAILQ_INSERT_HEAD(list_of(q), q, link);
 	return true;
 }
 
@@ -291,14 +314,23 @@ static void hand_over(struct engine_request *q)
 	}
 }
 
+static struct engine_request *next_waiting(struct engine *e)
+{
+	if (!TAILQ_EMPTY(&e->waiting))
+		return is_full(e, false) ? NULL : TAILQ_FIRST(&e->waiting);
+	return is_full(e, true) ? NULL : TAILQ_FIRST(&e->later);
+}
+
 static void start_waiting(struct engine *e)
 {
 	struct engine_request *q;
 
-	while (!e->dead && !is_full(e) && (q = TAILQ_FIRST(&e->waiting))) {
-		TAILQ_REMOVE(&e->waiting, q, link);
+	while (!e->dead && (q = next_waiting(e))) {
+		struct engine_requests *list = list_of(q);
+
+		TAILQ_REMOVE(list, q, link);
 		if (begin(q)) {
-			TAILQ_INSERT_HEAD(&e->waiting, q, link);
+			TAILQ_INSERT_HEAD(list, q, link);
 			engine_request_finish(q, CURLE_OUT_OF_MEMORY);
 		} else {
 			count_running(e, 1);

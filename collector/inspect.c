@@ -16,7 +16,8 @@
 static const double slow_after = 0.5; /* s: gives its place to another */
 static const double left_after = 5;   /* s: the cycle waits no longer */
 static const double follow_after = 1;  /* s: a second look at what was just created */
-static const double retry_most = 60;  /* s between inspects that fail */
+static const double retry_most = 3, retry_share = 0.3; /* s between inspects that fail: more
+							* where many do */
 
 static void on_reply(void *arg, const struct engine_reply *r);
 
@@ -138,16 +139,38 @@ void inspect_stop(struct collector *c)
 
 /* ---- answers ------------------------------------------------------------------------ */
 
+static void try_one(struct collector *c, struct container *ct, void *arg)
+{
+	(void)arg;
+	if (ct->failures && ct->queue == QUEUE_SETTLING)
+		inventory_touch(c, ct, 0);
+}
+
+/* Others that failed need not wait out their time. */
+static void try_others(struct collector *c)
+{
+	double now = mono_now();
+
+	if (now - c->inspector.tried_at < 1)
+		return;
+	c->inspector.tried_at = now;
+	inventory_each(c, try_one, NULL);
+}
+
 static void finish(struct inspection *in, bool ok)
 {
 	struct collector *c = in->collector;
 	struct container *ct = in->container;
 	bool again = ct->again;
 
+	bool mended = ok && ct->failures > 0;
+
 	drop(in);
-	c->inventory.failing -= ok && ct->failures > 0;
+	c->inventory.failing -= mended;
 	if (ok)
 		ct->failures = 0;
+	if (mended && c->inventory.failing)
+		try_others(c);
 	if (ct->in_cycle)
 		cycle_left(c, ct, ok);
 	if (again && ct->queue == QUEUE_NONE)
@@ -181,7 +204,8 @@ static void fail(struct inspection *in, const char *error)
 	/* drop() emptied the place, so that this is the next attempt */
 	if (!ct->inspecting)
 		inventory_touch(c, ct,
-				fmin(ldexp(1, ct->failures < 8 ? ct->failures : 8), retry_most));
+				fmin(ldexp(1, ct->failures < 8 ? ct->failures : 8),
+				     fmax(retry_most, c->inventory.failing * retry_share)));
 }
 
 void inspect_ready(struct inspection *in, bool known, struct dcm_str text)

@@ -17,7 +17,7 @@
 
 enum { API_ONE_SHOT = 41 };
 static const double second_after = 1;  /* s */
-static const double settled_after = 5; /* s: what has not answered by then is hanging */
+static const double settled_after = 5; /* s without any answer: those that are left hang */
 static const double too_close = 0.2;   /* s between samples: their difference is noise */
 
 static void pump(struct collector *c);
@@ -184,6 +184,7 @@ static void on_stats(void *arg, const struct engine_reply *r)
 
 	ct->sampling = NULL;
 	collector_answered(c, r);
+	s->answered_at = mono_now();
 	snprintf(error, sizeof(error), "%.250s", r->error);
 	if (!r->failure && !decode_stats(r->body, r->len, &now, error)) {
 		ct->no_stats = false;
@@ -211,7 +212,7 @@ static bool ask(struct collector *c, struct container *ct)
 	id_hex(ct->id, hex);
 	session_path(c, path, sizeof(path), "/containers/%s/stats?stream=0%s", hex,
 		     one_shot ? "&one-shot=1" : "");
-	ct->sampling = engine_get(c->session.engine, path, ENGINE_STATS_MAX, on_stats, ct);
+	ct->sampling = engine_get_later(c->session.engine, path, ENGINE_STATS_MAX, on_stats, ct);
 	if (!ct->sampling)
 		return false;
 	c->sampler.n_active++;
@@ -298,8 +299,11 @@ unsigned sampler_late(const struct collector *c)
 
 bool sampler_settled(const struct collector *c)
 {
-	return sampler_idle(c) ||
-	       (TAILQ_EMPTY(&c->sampler.queue) && mono_now() - c->sampler.began_at > settled_after);
+	const struct sampler *s = &c->sampler;
+	double now = mono_now();
+
+	return sampler_idle(c) || now - s->began_at > c->cache->request_timeout ||
+	       (TAILQ_EMPTY(&s->queue) && now - fmax(s->began_at, s->answered_at) > settled_after);
 }
 
 static void on_second(evutil_socket_t fd, short what, void *arg)

@@ -5,9 +5,9 @@
  * A handshake is  transport -> /_ping -> /version -> /info -> /events -> list.
  * It runs at start, after a host was lost, and (on the same connections, while
  * everything else goes on) when the event stream ended.  A lost host is tried
- * again after 0.1 s, doubling to 3 s, with jitter.  What fails is judged by one
- * question, "does a ping on a new connection get an answer?": only where it does
- * not, the host is offline.
+ * again after 0.1 s, doubling to 3 s, with jitter.  What fails, and silence, is judged
+ * by one question, "does a ping get an answer?" (pulse.c): only where it does not, the
+ * host is offline, and until the answer is there nothing is said of its state.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -19,11 +19,14 @@
 
 enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
 static const double backoff_first = 0.1, backoff_most = 3;
-static const double ping_after = 10;  /* s of silence */
+static const double ping_after = 3, ping_after_unix = 10; /* s of silence */
+static const double ping_patience = 5;	  /* s, or half of a long connect_timeout */
+static const double steady_after = 5;	  /* s: losing it then is a new loss */
+static const double clock_tolerance = 3; /* s: what a Date header is off by */
 static const double warm_up_most = 2; /* s */
 static const double starved_for = 2;  /* s: without a lack of descriptors, it is over */
 
-static void on_ping(void *arg, const struct engine_reply *r);
+static void on_ping(struct collector *c, const struct engine_reply *r, bool stuck);
 static void on_version(void *arg, const struct engine_reply *r);
 static void on_info(void *arg, const struct engine_reply *r);
 
@@ -85,24 +88,30 @@ static bool warming_up(const struct collector *c)
 }
 
 /* While connected: what, if anything, keeps the host from being online. */
+static const char *fault(const struct collector *c)
+{
+	if (c->session.list_error[0])
+		return c->session.list_error;
+	if (c->watch.short_lives >= 2)
+		return c->watch.error;
+	if (condition_on(&c->conditions, COND_SHARD_FULL))
+		return "memory is full: raise cache.shard_limit, or make room in /dev/shm";
+	if (c->inventory.failing)
+		return c->inspector.error;
+	return c->sampler.failing ? c->sampler.error : NULL;
+}
+
 void session_update(struct collector *c)
 {
-	struct session *se = &c->session;
+	const char *error;
 
-	if (!se->live)
+	if (!c->session.live)
 		return; /* starting or offline until a list came */
-	if (se->list_error[0])
-		set_state(c, DCM_DEGRADED, se->list_error);
-	else if (c->watch.short_lives >= 2)
-		set_state(c, DCM_DEGRADED, c->watch.error);
-	else if (condition_on(&c->conditions, COND_SHARD_FULL))
-		set_state(c, DCM_DEGRADED,
-			  "memory is full: raise cache.shard_limit, or make "
-			  "room in /dev/shm");
-	else if (c->inventory.failing)
-		set_state(c, DCM_DEGRADED, c->inspector.error);
-	else if (c->sampler.failing)
-		set_state(c, DCM_DEGRADED, c->sampler.error);
+	error = fault(c);
+	if (error && c->session.state == DCM_ONLINE && pulse_asking(c))
+		return; /* degraded, or offline: the ping will tell */
+	if (error)
+		set_state(c, DCM_DEGRADED, error);
 	else if (c->watch.open && !warming_up(c))
 		set_state(c, DCM_ONLINE, "");
 }
@@ -118,7 +127,8 @@ static void disconnect(struct collector *c)
 	inspect_stop(c);
 	sampler_stop(c);
 	event_del(se->subscribe_limit);
-	se->step = se->ping = NULL;
+	pulse_stop(c);
+	se->step = NULL;
 	engine_close(&se->engine);
 	if (se->transport)
 		se->ops->close(se->transport);
@@ -133,12 +143,26 @@ static double jitter(double seconds)
 	return seconds * (0.8 + 0.4 * drand48());
 }
 
+/* A silent host has had its pause in the attempt's time, but for a rest of it. */
+static double next_pause(struct session *se)
+{
+	double took = mono_now() - se->attempt_at;
+	double least = fmax(backoff_first, se->backoff / 3);
+	double pause = jitter(fmax(se->backoff - took, least));
+
+	se->backoff = fmin(se->backoff * 2, backoff_most);
+	return pause;
+}
+
 static void failed(struct collector *c, enum dcm_step step, const char *error)
 {
 	struct session *se = &c->session;
 	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
 	bool lost = c->session.live;
 	char why[256];
+
+	if (lost && mono_now() - se->live_at > steady_after)
+		se->backoff = backoff_first;
 
 	snprintf(why, sizeof(why), "%s", error);
 	c->errors++;
@@ -153,8 +177,7 @@ static void failed(struct collector *c, enum dcm_step step, const char *error)
 	publish_flush(c, true);
 	collector_say(c, &m);
 	ask_attempt_failed(c, why);
-	timer_set(se->retry, jitter(se->backoff));
-	se->backoff = fmin(se->backoff * 2, backoff_most);
+	timer_set(se->retry, next_pause(se));
 	collector_trim(c);
 }
 
@@ -181,17 +204,15 @@ static void shake(struct collector *c)
 	se->attempt_at = mono_now();
 	se->fresh = (struct engine_about){
 		.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .system_time = NAN};
-	se->step = engine_get_headers(se->engine, "/_ping", on_ping, c);
-	if (!se->step)
+	if (pulse_ask(c, c->cache->connect_timeout, on_ping))
 		failed(c, DCM_STEP_API, "no memory to ask the engine");
 }
 
-static void on_ping(void *arg, const struct engine_reply *r)
+static void on_ping(struct collector *c, const struct engine_reply *r, bool stuck)
 {
-	struct collector *c = arg;
 	struct session *se = &c->session;
 
-	se->step = NULL;
+	(void)stuck; /* on_probe() asks that; here all is new */
 	if (r->failure) {
 		failed_reply(c, r);
 		return;
@@ -381,10 +402,10 @@ void session_listed(struct collector *c, const char *error)
 	if (!error) {
 		se->live = true;
 		se->failed_at = DCM_STEP_NONE;
-		se->backoff = backoff_first;
 	}
 	if (first) {
-		se->warm_by = mono_now() + warm_up_most;
+		se->live_at = mono_now();
+		se->warm_by = se->live_at + warm_up_most;
 		sampler_burst(c);
 	}
 	session_update(c);
@@ -408,22 +429,43 @@ void session_stream_lost(struct collector *c, const char *error)
 					 backoff_most)));
 }
 
-static void on_probe(void *arg, const struct engine_reply *r)
+/* Somebody may have set the engine's clock. */
+static void compare_clocks(struct collector *c, double date)
 {
-	struct collector *c = arg;
+	struct session *se = &c->session;
+	double offset = date + 0.5 - wall_now();
 
-	c->session.ping = NULL;
-	if (r->failure && r->failure != ENGINE_STATUS && r->failure != ENGINE_STARVED)
+	if (isnan(offset) || fabs(offset - se->clock_offset) < clock_tolerance)
+		return;
+	se->clock_offset = offset;
+	c->row_dirty = true;
+	publish_flush(c, true);
+}
+
+static void on_probe(struct collector *c, const struct engine_reply *r, bool stuck)
+{
+	char why[256];
+
+	if (r->failure && r->failure != ENGINE_STATUS && r->failure != ENGINE_STARVED) {
 		failed_reply(c, r);
+	} else if (stuck) {
+		snprintf(why, sizeof(why), "connections to %.150s got stuck: connecting anew",
+			 c->session.where);
+		failed(c, DCM_STEP_API, why);
+	} else {
+		compare_clocks(c, r->date);
+		session_update(c);
+	}
 }
 
 void session_suspect(struct collector *c)
 {
 	struct session *se = &c->session;
 
-	if (!se->engine || se->ping || se->phase < PHASE_SUBSCRIBE)
+	if (!se->engine || pulse_asking(c) || se->phase < PHASE_SUBSCRIBE)
 		return; /* a handshake finds out by itself */
-	se->ping = engine_get_headers(se->engine, "/_ping", on_probe, c);
+	pulse_ask(c, fmax(fmin(ping_patience, c->cache->connect_timeout),
+			  c->cache->connect_timeout / 2), on_probe);
 }
 
 /* A lack of our own, which no host answers for. */
@@ -442,9 +484,10 @@ static void check_descriptors(struct collector *c)
 void session_tick(struct collector *c)
 {
 	struct session *se = &c->session;
+	double most = c->host->at.kind == ENDPOINT_UNIX ? ping_after_unix : ping_after;
 
 	check_descriptors(c);
-	if (se->engine && mono_now() - engine_last_answer(se->engine) > ping_after)
+	if (se->engine && mono_now() - engine_last_answer(se->engine) > most)
 		session_suspect(c);
 	watch_tick(c);
 	session_update(c);

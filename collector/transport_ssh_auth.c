@@ -6,9 +6,13 @@
  * five in all: sshd hangs up after six.  Keys that libssh2 cannot use are not
  * offered; they are the reason to try the system's ssh.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "transport_ssh_session.h"
 
@@ -60,9 +64,27 @@ static void note(struct ssh_way *w, const char *what)
 	snprintf(w->tried + n, sizeof(w->tried) - n, "%s%s", n ? ", " : "", what);
 }
 
+/* Connecting waits for an agent that takes no more connections. */
+static bool agent_is_full(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc = 0;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (fd >= 0)
+		rc = connect(fd, (struct sockaddr *)&a, sizeof(a));
+	rc = rc && errno == EAGAIN;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 static bool agent_open(struct ssh_way *w)
 {
 	if (!w->target->agent)
+		return false;
+	w->agent_silent = agent_is_full(w->target->agent);
+	if (w->agent_silent)
 		return false;
 	w->agent = libssh2_agent_init(w->ssh);
 	if (!w->agent)
@@ -134,7 +156,12 @@ static void refused(struct ssh_way *w, const char *methods)
 {
 	const struct ssh_target *t = w->target;
 
-	if (w->login_error[0] && !w->n_tries)
+	if (w->agent_silent && !w->n_tries)
+		ssh_fail(w, false,
+			 "login refused by %s, the agent %.80s does not answer: restart it, or give "
+			 "identity_file",
+			 t->where, t->agent);
+	else if (w->login_error[0] && !w->n_tries)
 		ssh_fail(w, w->other_may, "login refused by %s, %s", t->where, w->login_error);
 	else if (!w->n_tries && !w->other_may)
 		ssh_fail(w, t->gssapi && strstr(methods, "gssapi"),
@@ -161,8 +188,9 @@ static int next_try(struct ssh_way *w)
 							    NULL, t->path, NULL);
 	if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0)
 		return rc;
-	if (rc == LIBSSH2_ERROR_SOCKET_DISCONNECT || rc == LIBSSH2_ERROR_SOCKET_SEND ||
-	    rc == LIBSSH2_ERROR_SOCKET_RECV)
+	if (!(t->key && w->agent_silent) &&
+	    (rc == LIBSSH2_ERROR_SOCKET_DISCONNECT || rc == LIBSSH2_ERROR_SOCKET_SEND ||
+	     rc == LIBSSH2_ERROR_SOCKET_RECV))
 		return rc;
 	note(w, t->key ? (t->key->comment && t->key->comment[0] ? t->key->comment : "agent") : t->path);
 	if (rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_METHOD_NOT_SUPPORTED)

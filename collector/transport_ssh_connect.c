@@ -5,16 +5,41 @@
  * A vanished host is the kernel's to notice: keep-alive probes while nothing is on
  * its way, and TCP_USER_TIMEOUT for what is not acknowledged, by ssh_config's
  * ServerAlive values.  (libssh2 keeps every answer to a keep-alive of its own.)
+ *
+ * A host that was silent the last time is given 3 s for its first byte, and then all
+ * its time: so that its return is seen soon, whatever a lost packet waits for.
  */
 #include <errno.h>
+#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "transport_ssh_session.h"
+
+static const double first_byte = 3; /* s, of a host that was silent */
+static const int agent_patience = 1000; /* ms that an agent has: the loop waits for it */
+static bool was_silent; /* the last connection; a collector has one host */
+
+void ssh_deadline(struct ssh_way *w, double seconds)
+{
+	w->patience = seconds;
+	ssh_timer(w->deadline, seconds);
+}
+
+void ssh_deadline_over(struct ssh_way *w)
+{
+	static const char *const doing[] = {"looking up its name", "connecting", "in the handshake",
+					    "at login", "at login"};
+
+	was_silent = !w->heard;
+	ssh_fail(w, false, "timeout: no answer of %s within %.0f s %s: check the host and the network",
+		 w->target->where, w->patience, doing[w->phase]);
+}
 
 /* ---- connecting --------------------------------------------------------------------------- */
 
@@ -89,7 +114,20 @@ static void on_addresses(void *arg, struct addrinfo *list, const char *error)
 		w->phase = SSH_CONNECT;
 		connect_next(w, EHOSTUNREACH);
 	}
+	if (was_silent && w->phase == SSH_CONNECT)
+		ssh_deadline(w, fmin(first_byte, w->target->timeout));
 	ssh_turn(w);
+}
+
+/* libssh2 waits for the agent where it stands, for ever. */
+static bool agent_answers(struct ssh_way *w, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	if (!w->agent_silent && poll(&p, 1, agent_patience) > 0)
+		return true;
+	w->agent_silent = true;
+	return false;
 }
 
 /* sshd leaves Nagle's algorithm on: the second packet of an answer waits until the first
@@ -98,14 +136,22 @@ static void on_addresses(void *arg, struct addrinfo *list, const char *error)
 static ssize_t on_recv(libssh2_socket_t fd, void *buf, size_t len, int flags, void **abstract)
 {
 	struct ssh_way *w = *abstract;
-	ssize_t n = recv(fd, buf, len, flags);
 	int at_once = 1;
+	ssize_t n;
 
+	if (fd != w->fd && !agent_answers(w, fd))
+		return -ETIMEDOUT;
+	n = recv(fd, buf, len, flags);
 	if (n < 0)
 		return -errno;
-	if (n > 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &at_once, sizeof(at_once));
-	w->received |= n > 0;
+	if (fd != w->fd || n == 0)
+		return n;
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &at_once, sizeof(at_once));
+	w->received = true;
+	if (!w->heard)
+		ssh_deadline(w, w->target->timeout);
+	w->heard = true;
+	was_silent = false;
 	return n;
 }
 

@@ -275,16 +275,12 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
-	static const char *const doing[] = {"looking up its name", "connecting", "in the handshake",
-					    "in the handshake", "at login", "at login"};
 	struct ssh_way *w = arg;
 
 	(void)fd;
 	(void)what;
 	if (w->phase < SSH_DISCOVER)
-		ssh_fail(w, false, "timeout: no answer of %s within %.0f s %s: check the host and the "
-				   "network",
-			 w->target->where, w->target->timeout, doing[w->phase]);
+		ssh_deadline_over(w);
 	ssh_turn(w);
 }
 
@@ -373,7 +369,7 @@ static struct ssh_way *session_open(struct event_base *base, const struct endpoi
 		w->step = DCM_STEP_NONE; /* a lack of our own */
 		return w;
 	}
-	ssh_timer(w->deadline, target->timeout);
+	ssh_deadline(w, target->timeout);
 	ssh_connect(w);
 	return w;
 }

@@ -130,6 +130,7 @@ struct ssh_way {
 	struct ssh_try tries[SSH_TRIES];
 	unsigned n_tries, at_try;
 	bool other_may; /* there are keys, or methods, for the system's ssh alone */
+	bool agent_silent; /* it is not asked again */
 	char tried[100], methods[128];
 	ssh_why login_error;
 
@@ -138,6 +139,8 @@ struct ssh_way {
 	struct ssh_stream *opening, *blocked;
 	double blocked_at;
 	bool received;	    /* since it was set to false */
+	bool heard;	    /* the server has said something */
+	double patience;    /* s, of the deadline that runs */
 	unsigned dial_most; /* exec channels at once */
 	struct ssh_place *place;
 	char *engine;	    /* its socket there; "": only docker knows */
@@ -173,6 +176,8 @@ const char *ssh_engine(const struct ssh_way *w);
 const char *ssh_last(struct ssh_way *w);
 
 /* transport_ssh_connect.c: steps to a server whose key is right. */
+void ssh_deadline(struct ssh_way *w, double seconds);
+void ssh_deadline_over(struct ssh_way *w);
 void ssh_connect(struct ssh_way *w);
 void ssh_connected(struct ssh_way *w); /* or not yet, or not at all */
 void ssh_handshake_failed(struct ssh_way *w, int rc);

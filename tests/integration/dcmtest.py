@@ -292,16 +292,16 @@ class Engine:
 
 
 class SimEngine:
-    """A simulated engine of its own process."""
+    """A simulated engine of its own process; inside: what starts it elsewhere."""
     simulated = True
 
-    def __init__(self, name, containers=0, *options):
+    def __init__(self, name, containers=0, *options, inside=()):
         self.name = name
         self.dir = fresh("s")
         self.socket = os.path.join(self.dir, "docker.sock")
         self.url = "unix://" + self.socket
         self.api = Api(self.socket)
-        self.command = [os.path.join(BUILD, "tests", "simengine"), "--listen", self.url,
+        self.command = [*inside, os.path.join(BUILD, "tests", "simengine"), "--listen", self.url,
                         "--containers", str(containers), *options]
         self.process = None
         atexit.register(self.stop)

@@ -28,13 +28,16 @@ def keygen(path, kind, passphrase="", *options):
 
 
 class Sshd:
-    """`options`: lines of sshd_config; `host_keys`: kinds of keys that it shows."""
+    """`options`: lines of sshd_config; `host_keys`: kinds of keys that it shows; `inside`:
+    what starts it elsewhere (ip netns exec …), where it has this address."""
 
-    def __init__(self, *options, host_keys=("ed25519", "ecdsa"), env=None):
+    def __init__(self, *options, host_keys=("ed25519", "ecdsa"), env=None, address="127.0.0.1",
+                 inside=()):
         if SSHD is None or os.geteuid() != 0:
             raise unittest.SkipTest("needs sshd, and to be root")
         self.dir = dcmtest.fresh("k")
         os.chmod(self.dir, 0o755)
+        self.address, self.inside = address, list(inside)
         self.port = free_port()
         self.host_keys = {kind: keygen(os.path.join(self.dir, "host_" + kind), kind)
                           for kind in host_keys}
@@ -44,7 +47,7 @@ class Sshd:
         self.config = os.path.join(self.dir, "sshd_config")
         # a home of its own: what shells read there costs time, and is not ours
         env = dict({"PATH": os.environ["PATH"], "HOME": self.dir}, **(env or {}))
-        lines = ["ListenAddress 127.0.0.1", "Port %d" % self.port, "PidFile none", "UsePAM no",
+        lines = ["ListenAddress " + address, "Port %d" % self.port, "PidFile none", "UsePAM no",
                  "StrictModes no", "PermitRootLogin yes", "PasswordAuthentication no",
                  "KbdInteractiveAuthentication no", "LogLevel DEBUG1",
                  "AuthorizedKeysFile " + self.authorized,
@@ -63,14 +66,14 @@ class Sshd:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", self.config],
+            self.process = subprocess.Popen([*self.inside, SSHD, "-D", "-e", "-f", self.config],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
 
         def answers():
             assert self.process.poll() is None, self.said()
             try:
-                with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+                with socket.create_connection((self.address, self.port), 5) as s:
                     return s.recv(4) == b"SSH-"
             except OSError:
                 return False
@@ -133,7 +136,7 @@ class Sshd:
         with open(path, "w") as f:
             for kind in kinds or self.host_keys:
                 with open(self.host_keys[kind] + ".pub") as key:
-                    f.write("%s %s\n" % (host or "[127.0.0.1]:%d" % self.port,
+                    f.write("%s %s\n" % (host or "[%s]:%d" % (self.address, self.port),
                                          " ".join(key.read().split()[:2])))
         if hashed:
             subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True,
@@ -142,6 +145,6 @@ class Sshd:
 
     def entry(self, engine, **more):
         """The host's entry in hosts.yml."""
-        entry = {"url": "ssh://%s@127.0.0.1:%d%s" % (USER, self.port, engine.socket)}
+        entry = {"url": "ssh://%s@%s:%d%s" % (USER, self.address, self.port, engine.socket)}
         entry.update(more)
         return entry

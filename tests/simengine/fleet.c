@@ -11,12 +11,19 @@
 
 #include "sim.h"
 
+static int64_t clock_error;
+
+void sim_set_clock(double seconds)
+{
+	clock_error = (int64_t)(seconds * 1e9);
+}
+
 int64_t sim_now(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + clock_error;
 }
 
 /* splitmix64 */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sim.h"
@@ -169,11 +170,15 @@ static const char *reason(int code)
 struct evbuffer *http_head(struct conn *c, int code, const char *type, size_t len)
 {
 	struct evbuffer *b = evbuffer_new();
+	time_t now = (time_t)(sim_now() / 1000000000);
+	struct tm tm;
+	char date[40];
 
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
 	evbuffer_add_printf(b,
 			    "HTTP/1.1 %d %s\r\nApi-Version: 1.%d\r\nDocker-Experimental: false\r\n"
-			    "Ostype: linux\r\nServer: Docker/" SIM_VERSION " (linux)\r\n",
-			    code, reason(code), c->engine->sim->api_minor);
+			    "Ostype: linux\r\nServer: Docker/" SIM_VERSION " (linux)\r\nDate: %s\r\n",
+			    code, reason(code), c->engine->sim->api_minor, date);
 	if (type != NULL)
 		evbuffer_add_printf(b, "Content-Type: %s\r\n", type);
 	if (len == SIZE_MAX)

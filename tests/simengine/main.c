@@ -19,6 +19,8 @@ static const char usage[] =
 	"  --api 1.MINOR       the newest API version spoken (default 1.41)\n"
 	"  --stats-tick MS     hold one-shot stats to a tick, as engines before v25\n"
 	"                      do with 1000 (default 0: at once)\n"
+	"  --clock SECONDS     the engines' clock is so much ahead of the machine's, or\n"
+	"                      behind it (default 0)\n"
 	"  --fault KIND[:ARG][@WHERE[,WHERE]]   go wrong; may be given several times\n";
 
 /* The number at the end of an option, or -1 and a message. */
@@ -89,7 +91,7 @@ static void parse_options(int argc, char **argv, struct sim *s, struct options *
 		{"listen", 1, NULL, 'l'}, {"containers", 1, NULL, 'n'}, {"hosts", 1, NULL, 'm'},
 		{"seed", 1, NULL, 's'},	  {"churn", 1, NULL, 'c'},	{"api", 1, NULL, 'a'},
 		{"fault", 1, NULL, 'f'},  {"stats-tick", 1, NULL, 't'}, {"help", 0, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"clock", 1, NULL, 'k'},  {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -106,6 +108,8 @@ static void parse_options(int argc, char **argv, struct sim *s, struct options *
 			s->churn = atof(optarg);
 		else if (c == 't')
 			s->stats_tick = number("stats-tick", optarg, 0, 60000);
+		else if (c == 'k')
+			sim_set_clock(atof(optarg));
 		else if (c == 'a' && sscanf(optarg, "1.%d", &s->api_minor) == 1)
 			continue;
 		else if (c == 'f' && o->n_faults < SIM_FAULTS)

@@ -252,6 +252,16 @@ static void serve_die(struct conn *c)
 	done(c);
 }
 
+/* POST /_sim/clock?seconds=S: somebody sets the clock, of all hosts. */
+static void serve_clock(struct conn *c)
+{
+	char seconds[32];
+
+	http_query(&c->req, "seconds", seconds, sizeof(seconds));
+	sim_set_clock(atof(seconds));
+	done(c);
+}
+
 /* GET /_sim/requests: how many requests each place has served. */
 static void serve_requests(struct conn *c)
 {
@@ -300,6 +310,7 @@ static const struct route {
 	{"DELETE", "/_sim/fault", 0, serve_fault},
 	{"POST", "/_sim/churn", 0, serve_churn},
 	{"POST", "/_sim/die/*", 0, serve_die},
+	{"POST", "/_sim/clock", 0, serve_clock},
 	{"GET", "/_sim/requests", 0, serve_requests},
 };
 

@@ -193,6 +193,7 @@ void routes_serve(struct conn *c);
 
 /* fleet.c */
 int64_t sim_now(void); /* ns, Unix */
+void sim_set_clock(double seconds); /* so far from the machine's */
 uint64_t sim_random(struct sim *s);
 uint64_t sim_hash(uint64_t a, uint64_t b);
 void sim_hex(const uint8_t *bytes, size_t n, char *out);

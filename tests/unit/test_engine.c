@@ -29,7 +29,7 @@ static void serve(struct fake *f, struct fake_conn *k, const char *target)
 	memset(big, 'x', sizeof(big));
 	if (!strcmp(target, "/ok"))
 		fake_json(k, 200, "{\"a\":1}");
-	else if (!strcmp(target, "/ping"))
+	else if (!strcmp(target, "/_ping"))
 		fake_reply(k, 200, "Api-Version: 1.47\r\nDate: Thu, 01 Jan 1970 00:01:40 GMT\r\n",
 			   "OK", 2);
 	else if (!strcmp(target, "/missing"))
@@ -164,7 +164,7 @@ static void test_headers(void **state)
 {
 	(void)state;
 	answers = 0;
-	assert_non_null(engine_get_headers(engine, "/ping", on_done, NULL));
+	assert_non_null(engine_ping(engine, true, on_done, NULL));
 	event_base_dispatch(base);
 	assert_string_equal(last.api_version, "1.47");
 	assert_true(last.date == 100);
