@@ -270,7 +270,9 @@ struct dcm_host {
 	 * refused; records that were cut. */
 	int64_t refused, truncated;
 	int64_t memory_held, memory_used;    /* bytes of the shard: file, live */
-	enum dcm_step step; /* that the last attempt failed at; DCM_STEP_NONE: none */
+	/* Where the last attempt stopped; DCM_STEP_NONE: it came through, or something is
+	 * lacking on this machine. */
+	enum dcm_step step;
 	/* What a person should know of now: the names of the conditions in force
 	 * ("shard_full"; the log's events), and a sentence "what: mend" for each. */
 	struct dcm_strs conditions, warnings;
