@@ -23,7 +23,6 @@
 #define DCM_COLLECTOR_IMPL_H
 
 #include <event2/event.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -228,15 +227,14 @@ struct snapshot_keeper {
 	struct snapshot_origin origin; /* of what the region holds */
 	struct event *timer, *rung;
 	int bell;		  /* the writer rings it at its end */
-	struct snapshot_job *job; /* that the writer has, else NULL */
-	pthread_t writer;
+	struct snapshot_job *job; /* being copied, or written; else NULL */
 	double begun_at; /* the last write; 0: none yet */
 	double seen;	 /* Unix s when what is held was last known to be true */
 	bool dirty;	 /* the snapshot is behind */
 	bool hold;	 /* what is held is not whole: nothing is written */
 	uint32_t held_at; /* the last list before that */
 	bool aside;	 /* a bad one is still in the place of the next */
-	bool remove;	 /* what the writer writes */
+	bool remove;	 /* what the job's thread writes */
 };
 
 struct compose_cache;

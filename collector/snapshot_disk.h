@@ -2,7 +2,7 @@
  * snapshot_disk.h - the files of snapshots in the state directory: one for each
  * host, HOST.snap; HOST.snap.bad-N, set aside; HOST.snap.tmp-PID, being written.
  * Blocking I/O and nothing else: called at the start, at the stop, and from the
- * thread that writes (snapshot_file.c).
+ * thread that writes (snapshot_job.c).
  */
 #ifndef DCM_SNAPSHOT_DISK_H
 #define DCM_SNAPSHOT_DISK_H

@@ -10,12 +10,12 @@
  * It is written when something was published, at most every 10 s, and at the
  * stop; only of a host that is known whole: not before all of its first list is
  * there, nor after it was forgotten until the next one is, and not for what changes
- * while it is away.  The loop copies the items out of the region; a thread, one at a
- * time, compresses and writes them.
+ * while it is away.  A job (snapshot_job.h), one at a time, copies the items out of the
+ * region, a slice at each turn of the loop, then compresses and writes them in a thread.
+ * What changes meanwhile makes the next one due.
  */
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,23 +25,11 @@
 
 #include "collector_impl.h"
 #include "snapshot_disk.h"
+#include "snapshot_job.h"
 
 static const double every = 10;	   /* s between writes */
 static const double settle = 0.5;  /* s: changes come in company */
 static const double renewed = 300; /* s: times move though nothing changes */
-enum { WRITER_STACK = 256 << 10 };
-
-struct snapshot_job {
-	const char *dir, *host;
-	struct record_buf content;
-	struct snapshot_head head;
-	size_t max;
-	bool aside;
-	int bell;
-	int rc;
-	char error[SNAPSHOT_DISK_ERR];
-};
-
 static size_t limit(const struct collector *c)
 {
 	return c->cache->shard_limit ? c->cache->shard_limit : (size_t)1 << 30;
@@ -211,85 +199,15 @@ static void load(struct collector *c)
 
 /* ---- write ------------------------------------------------------------------------- */
 
-static void job_run(struct snapshot_job *j)
-{
-	struct record_buf file = {0};
-	char to[160];
-
-	j->rc = snapshot_seal(&j->head, &j->content, &file, j->max);
-	if (j->rc)
-		snprintf(j->error, sizeof(j->error),
-			 j->rc == -E2BIG ? "the snapshot would be larger than shard_limit"
-					 : "no memory for the snapshot");
-	if (!j->rc && j->aside)
-		j->rc = snapshot_disk_set_aside(j->dir, j->host, to, sizeof(to), j->error);
-	if (j->rc == -ENOENT) /* somebody has cleared it away */
-		j->rc = 0;
-	if (!j->rc)
-		j->rc = snapshot_disk_write(j->dir, j->host, file.data, file.len, j->head.time,
-					    j->error);
-	record_buf_free(&file);
-}
-
-static void job_free(struct snapshot_job *j)
-{
-	if (j)
-		record_buf_free(&j->content);
-	free(j);
-}
-
-static void *writer(void *arg)
-{
-	struct snapshot_job *j = arg;
-	uint64_t one = 1;
-
-	job_run(j);
-	if (write(j->bell, &one, sizeof(one)) < 0)
-		return NULL; /* it cannot be full */
-	return NULL;
-}
-
-struct gathering {
-	struct record_buf *b;
-	size_t max;
-	int rc;
-};
-
-static bool gather(const struct region_item *item, void *arg)
-{
-	struct gathering *g = arg;
-
-	g->rc = snapshot_pack(g->b, g->max, item);
-	return g->rc == 0;
-}
-
-/* What the region holds now; NULL: no memory, or too much. */
 static struct snapshot_job *job_new(struct collector *c)
 {
-	struct snapshot_job *j = calloc(1, sizeof(*j));
-	struct gathering g = {.max = limit(c)};
-	struct region_item self;
+	struct snapshot_head head = {.origin = c->snapshot.origin};
 
-	if (!j)
-		return NULL;
 	if (c->session.live)
 		c->snapshot.seen = wall_now();
-	j->dir = c->env->state_dir;
-	j->host = c->host->id;
-	j->max = g.max;
-	j->aside = c->snapshot.aside;
-	j->head.origin = c->snapshot.origin;
-	j->head.time = c->snapshot.seen;
-	snprintf(j->head.host, sizeof(j->head.host), "%s", c->host->id);
-	g.b = &j->content;
-	region_get_self(c->region, &self);
-	if (gather(&self, &g))
-		region_each(c->region, gather, &g);
-	if (g.rc) {
-		job_free(j);
-		return NULL;
-	}
-	return j;
+	head.time = c->snapshot.seen;
+	snprintf(head.host, sizeof(head.host), "%s", c->host->id);
+	return snapshot_job_new(&head, c->env->state_dir, limit(c), c->snapshot.aside);
 }
 
 /* Said once for each change of state. */
@@ -308,23 +226,6 @@ static void written(struct collector *c, int rc, const char *error)
 	}
 }
 
-static int start_writer(struct collector *c, struct snapshot_job *j)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-	int rc;
-
-	j->bell = c->snapshot.bell;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, WRITER_STACK);
-	sigfillset(&all); /* signals are the loop's */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&c->snapshot.writer, &attr, writer, j);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return rc;
-}
-
 static void write_later(struct collector *c)
 {
 	struct snapshot_keeper *k = &c->snapshot;
@@ -333,28 +234,56 @@ static void write_later(struct collector *c)
 		timer_set(k->timer, fmax(settle, k->begun_at + every - mono_now()));
 }
 
+/* The next one is begun. */
+static void begin_job(struct collector *c)
+{
+	struct snapshot_keeper *k = &c->snapshot;
+
+	k->begun_at = mono_now();
+	k->dirty = false;
+	k->job = job_new(c);
+	if (k->job)
+		return;
+	written(c, -ENOMEM, "no memory for the snapshot: raise the limits");
+	write_later(c);
+}
+
+/* What it copied is not to be written. */
+static void drop_copy(struct collector *c)
+{
+	struct snapshot_keeper *k = &c->snapshot;
+
+	if (!k->job || snapshot_job_started(k->job))
+		return;
+	snapshot_job_free(&k->job);
+	evtimer_del(k->timer);
+	k->dirty = true;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
 	struct snapshot_keeper *k = &c->snapshot;
-	struct snapshot_job *j;
 	int rc;
 
 	(void)fd;
 	(void)what;
-	if (!k->dirty || k->hold || k->job)
+	if (!k->job && k->dirty && !k->hold)
+		begin_job(c);
+	if (!k->job || snapshot_job_started(k->job))
 		return;
-	k->begun_at = mono_now();
-	k->dirty = false;
-	j = job_new(c);
-	rc = j ? start_writer(c, j) : ENOMEM;
-	if (rc) {
-		job_free(j);
-		written(c, -rc, "no memory, or no thread, for the snapshot: raise the limits");
-		write_later(c);
+	rc = snapshot_job_copy(k->job, c->region, SNAPSHOT_SLICE);
+	if (rc > 0) { /* the engine and those who ask come between */
+		timer_set(k->timer, 0);
 		return;
 	}
-	k->job = j;
+	if (!rc)
+		rc = snapshot_job_start(k->job, k->bell);
+	if (!rc)
+		return;
+	written(c, rc, snapshot_job_error(k->job));
+	snapshot_job_free(&k->job);
+	write_later(c);
 }
 
 /* The writer has ended, or is waited for. */
@@ -362,11 +291,10 @@ static void join(struct collector *c)
 {
 	struct snapshot_keeper *k = &c->snapshot;
 	char error[SNAPSHOT_DISK_ERR];
+	int rc = snapshot_job_wait(k->job);
 
-	pthread_join(k->writer, NULL);
-	written(c, k->job->rc, k->job->error);
-	job_free(k->job);
-	k->job = NULL;
+	written(c, rc, snapshot_job_error(k->job));
+	snapshot_job_free(&k->job);
 	if (k->remove && snapshot_disk_remove(c->env->state_dir, c->host->id, error))
 		log_event(LOG_LEVEL_WARN, "snapshot_failed", c->host->id, LF_STR("error", error));
 	k->remove = false;
@@ -428,6 +356,7 @@ void snapshot_emptied(struct collector *c, bool on_demand)
 	struct snapshot_keeper *k = &c->snapshot;
 	char error[SNAPSHOT_DISK_ERR];
 
+	drop_copy(c);
 	k->hold = true;
 	k->held_at = c->cycle.number;
 	k->dirty = false;
@@ -480,20 +409,26 @@ int snapshot_begin(struct collector *c, bool reattached)
 	return 0;
 }
 
+static void write_last(struct collector *c)
+{
+	struct snapshot_job *j = job_new(c);
+	int rc = j ? snapshot_job_copy(j, c->region, SNAPSHOT_ALL) : -ENOMEM;
+
+	if (!rc)
+		rc = snapshot_job_run(j);
+	written(c, rc, j ? snapshot_job_error(j) : "no memory for the snapshot");
+	snapshot_job_free(&j);
+}
+
 void snapshot_end(struct collector *c)
 {
 	struct snapshot_keeper *k = &c->snapshot;
-	struct snapshot_job *j;
 
+	drop_copy(c);
 	if (k->job)
 		join(c);
-	if (k->rung && c->region && !k->hold && (k->dirty || c->session.live)) {
-		j = job_new(c);
-		if (j)
-			job_run(j);
-		written(c, j ? j->rc : -ENOMEM, j ? j->error : "no memory for the snapshot");
-		job_free(j);
-	}
+	if (k->rung && c->region && !k->hold && (k->dirty || c->session.live))
+		write_last(c);
 	if (k->timer)
 		event_free(k->timer);
 	if (k->rung)

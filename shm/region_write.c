@@ -396,18 +396,25 @@ static void item_of(const struct region *r, const struct dcm_entry *e, struct re
 	}
 }
 
-void region_each(struct region *r, bool (*fn)(const struct region_item *, void *), void *arg)
+uint32_t region_each_from(struct region *r, uint32_t from,
+			  bool (*fn)(const struct region_item *, void *), void *arg)
 {
 	uint32_t entries = ld(&r->h->entries);
 	struct region_item item;
 
-	for (uint32_t i = 1; i < entries; i++) {
+	for (uint32_t i = from; i < entries; i++) {
 		if (!entry_live(entry_of(r, i)))
 			continue;
 		item_of(r, entry_of(r, i), &item);
 		if (!fn(&item, arg))
-			return;
+			return i + 1;
 	}
+	return 0;
+}
+
+void region_each(struct region *r, bool (*fn)(const struct region_item *, void *), void *arg)
+{
+	region_each_from(r, 1, fn, arg);
 }
 
 bool region_get(struct region *r, const uint8_t id[32], struct region_item *out)

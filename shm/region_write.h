@@ -100,6 +100,10 @@ struct region_item {
 	} tier[DCM_TIERS];
 };
 void region_each(struct region *r, bool (*fn)(const struct region_item *, void *), void *arg);
+/* The same in pieces: begin with 1, and go on with what it returned when fn stopped it,
+ * 0 at the end, while region_generation() stays: another one has other entries. */
+uint32_t region_each_from(struct region *r, uint32_t from,
+			  bool (*fn)(const struct region_item *, void *), void *arg);
 bool region_get(struct region *r, const uint8_t id[32], struct region_item *out);
 void region_get_self(struct region *r, struct region_item *out); /* its id is NULL */
 
