@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(err[0] && strlen(err) < sizeof(err));
 	} else {
 		check_record(&d.rec);
+		check_order(d.rec.networks);
 		for (mode = ENV_REDACT; mode <= ENV_NONE; mode++) {
 			struct dcm_record r = d.rec;
 
