@@ -388,7 +388,10 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 		    where);
 		return ENGINE_UNREACHABLE;
 	case CURLE_OPERATION_TIMEDOUT:
-		say(out, len, "timeout: no answer from %s within %.3g s", where, took);
+		say(out, len,
+		    "timeout: no answer from %s within %.3g s: check the engine, its host and "
+		    "the network",
+		    where, took);
 		return ENGINE_TIMEOUT;
 	case CURLE_PEER_FAILED_VERIFICATION:
 		certificate_error(q, out, len);
@@ -458,10 +461,8 @@ static enum dcm_step failed_step(const struct engine_request *q, CURLcode rc)
 		curl_easy_getinfo(q->easy, CURLINFO_NAMELOOKUP_TIME_T, &named);
 		curl_easy_getinfo(q->easy, CURLINFO_CONNECT_TIME_T, &connected);
 		curl_easy_getinfo(q->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
-		if (!named)
-			return DCM_STEP_NAME;
-		if (!connected)
-			return DCM_STEP_CONNECT;
+		if (!connected && !q->connected)
+			return named ? DCM_STEP_CONNECT : DCM_STEP_NAME;
 		return !ready && !strncmp(url, "https", 5) ? DCM_STEP_CERTIFICATE : DCM_STEP_API;
 	default: /* TLS 1.3 refuses a client's certificate after the handshake */
 		return client_refused(q) ? DCM_STEP_CERTIFICATE : DCM_STEP_API;

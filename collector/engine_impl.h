@@ -46,6 +46,7 @@ struct engine_request {
 	double began, date;
 	long http_status;
 	bool headers, alone, later, counted, starved;
+	bool connected; /* somebody accepted; TLS may still be to come */
 	bool status_seen, opened, fresh, too_long;
 	char api_version[16];
 	char curl_error[CURL_ERROR_SIZE];

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "engine_impl.h"
 
@@ -24,6 +25,19 @@ static void on_socket_event(evutil_socket_t fd, short what, void *arg)
 		       (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
+/* libcurl says when TLS is done, but not when there is a connection for it. */
+static void note_connected(CURL *easy, curl_socket_t fd)
+{
+	struct engine_request *q = NULL;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&q);
+	/* the resolver's own pair is of unix sockets, too */
+	if (q && !q->connected && !getpeername(fd, (struct sockaddr *)&peer, &len))
+		q->connected = peer.ss_family != AF_UNIX;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watch)
 {
 	struct engine *e = arg;
@@ -31,7 +45,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *wa
 	short events = (short)(EV_PERSIST | (what & CURL_POLL_IN ? EV_READ : 0) |
 			       (what & CURL_POLL_OUT ? EV_WRITE : 0));
 
-	(void)easy;
+	if (what & CURL_POLL_IN)
+		note_connected(easy, fd);
 	if (ev && event_get_events(ev) == events && what != CURL_POLL_REMOVE)
 		return 0;
 	if (ev)

@@ -25,13 +25,17 @@ NO_NAME = "x" * 64 + ".invalid"
 
 
 class Answers:
-    """A unix socket where every connection gets the same answer."""
+    """A socket where every connection gets the same answer; None: none, for ever."""
 
-    def __init__(self, answer):
-        self.path = os.path.join(dcmtest.fresh("u"), "s")
-        self.answer = answer
-        self.s = socket.socket(socket.AF_UNIX)
-        self.s.bind(self.path)
+    def __init__(self, answer, family=socket.AF_UNIX):
+        self.answer, self.open = answer, []
+        self.s = socket.socket(family)
+        if family == socket.AF_UNIX:
+            self.path = os.path.join(dcmtest.fresh("u"), "s")
+            self.s.bind(self.path)
+        else:
+            self.s.bind(("127.0.0.1", 0))
+            self.port = self.s.getsockname()[1]
         self.s.listen(64)
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -41,6 +45,9 @@ class Answers:
                 c = self.s.accept()[0]
             except OSError:
                 return
+            if self.answer is None:
+                self.open.append(c)
+                continue
             with c:
                 c.settimeout(dcmtest.PATIENCE)
                 try:
@@ -52,6 +59,8 @@ class Answers:
     def stop(self):
         self.s.shutdown(socket.SHUT_RDWR)
         self.s.close()
+        for c in self.open:
+            c.close()
 
 
 WEB_SERVER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -66,10 +75,15 @@ class Doctor(dcmtest.Case):
         self.addCleanup(self.engine.stop)
 
     def dcmd(self, hosts, *options, **more):
-        cache = {"connect_timeout": 10, "request_timeout": 10}
+        cache = {"connect_timeout": 5, "request_timeout": 5}
         dcm = dcmtest.Dcm(json.dumps({"hosts": hosts, "cache": cache}), *options, **more)
         self.addCleanup(dcm.kill)
         return dcm
+
+    def answers(self, answer, *where):
+        a = Answers(answer, *where)
+        self.addCleanup(a.stop)
+        return a
 
     # ---- hosts, and what the doctor is to say: (step, words of the cause, of the mend) ----
 
@@ -78,14 +92,14 @@ class Doctor(dcmtest.Case):
         refused = os.path.join(dcmtest.fresh("u"), "s")
         with socket.socket(socket.AF_UNIX) as s:
             s.bind(refused)  # nobody listens
-        web, garbage = Answers(WEB_SERVER), Answers(b"220 mail ESMTP\r\n")
-        self.addCleanup(web.stop)
-        self.addCleanup(garbage.stop)
+        web, garbage, hangs = (self.answers(x) for x in (
+            WEB_SERVER, b"220 mail ESMTP\r\n", None))
         unix, tcp = "unix://%s", "tcp://%s:%d"
         yield "unix-missing", unix % "/nonexistent/s", "docker", "no socket at", "start the engine"
         yield "unix-refused", unix % refused, "docker", "refused", "start the engine"
         yield "unix-web", unix % web.path, "API", "API version", "is it a Docker engine"
         yield "unix-garbage", unix % garbage.path, "API", "HTTP", "is it a Docker engine"
+        yield "unix-silent", unix % hangs.path, "API", "timeout: no answer", "check the engine"
         yield "tcp-name", tcp % (NO_NAME, 2375), "name", "no address", "hosts.yml, and DNS"
         yield ("tcp-refused", tcp % ("127.0.0.1", sshserver.free_port()), "connect", "refused",
                "start the engine")
@@ -109,6 +123,8 @@ class Doctor(dcmtest.Case):
             self.addCleanup(e.stop)
             yield (name, {"url": "https://127.0.0.1:%d" % e.port, "tls": {"ca": ca.cert}},
                    "certificate", said, mend)
+        yield ("tls-silent", {"url": "https://127.0.0.1:%d" % self.silent.port}, "certificate",
+               "timeout: no answer", "check the engine")
 
     def key(self, name, options=None):
         """A key for an sshd that may log in; with options, only to run a command."""
@@ -127,8 +143,7 @@ class Doctor(dcmtest.Case):
             f.write("[127.0.0.1]:%d %s" % (s.port, other.read()))
         empty = os.path.join(s.dir, "empty")
         open(empty, "w").close()
-        web = Answers(WEB_SERVER)
-        self.addCleanup(web.stop)
+        web = self.answers(WEB_SERVER)
 
         def entry(path=self.engine.socket, **more):
             more = dict({"identity_file": key, "known_hosts": known}, **more)
@@ -144,6 +159,8 @@ class Doctor(dcmtest.Case):
                "no address", "hosts.yml, and DNS")
         yield ("refused", entry(url="ssh://%s@127.0.0.1:%d/s" % (USER, sshserver.free_port())),
                "connect", "refused", "start sshd")
+        yield ("silent", entry(url="ssh://%s@127.0.0.1:%d/s" % (USER, self.silent.port)), "connect",
+               "timeout: no answer", "check the host")
         yield "unknown", entry(known_hosts=empty), "host key", "is unknown", "ssh-keyscan -p"
         yield "changed", entry(known_hosts=changed), "host key", "changed", "ssh-keygen -R"
         yield ("login", entry(identity_file=stranger), "login", "login refused",
@@ -181,6 +198,7 @@ class Doctor(dcmtest.Case):
         env = {"DOCKER_HOST": "unix:///nonexistent/s"}
         self.sshd = Sshd(env=env)
         self.addCleanup(self.sshd.stop)
+        self.silent = self.answers(None, socket.AF_INET)
         hosts, wanted = {}, {}
         for name, entry, *expected in [*self.sockets(), *self.certificates()]:
             hosts[name] = entry if isinstance(entry, dict) else {"url": entry}
