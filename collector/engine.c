@@ -305,6 +305,14 @@ static __attribute__((format(printf, 3, 4))) void say(char *out, size_t len, con
 	va_end(ap);
 }
 
+void engine_silent(char *out, size_t len, const char *where, double seconds)
+{
+	say(out, len,
+	    "timeout: no answer from %.150s within %.3g s: check the engine, its host and the "
+	    "network",
+	    where, seconds);
+}
+
 static void connect_error(const struct engine_request *q, char *out, size_t len)
 {
 	const char *where = q->engine->where;
@@ -388,10 +396,7 @@ static enum engine_failure curl_failure(const struct engine_request *q, CURLcode
 		    where);
 		return ENGINE_UNREACHABLE;
 	case CURLE_OPERATION_TIMEDOUT:
-		say(out, len,
-		    "timeout: no answer from %s within %.3g s: check the engine, its host and "
-		    "the network",
-		    where, took);
+		engine_silent(out, len, where, took);
 		return ENGINE_TIMEOUT;
 	case CURLE_PEER_FAILED_VERIFICATION:
 		certificate_error(q, out, len);

@@ -76,8 +76,9 @@ struct engine_request *engine_get_later(struct engine *e, const char *path, size
 /* A ping: its headers are kept, and no other request goes before it.  alone: on a
  * connection of its own. */
 struct engine_request *engine_ping(struct engine *e, bool alone, engine_done *done, void *arg);
-/* On which step of the way it still waits. */
+/* On which step of the way it still waits; and the sentence of one that waited in vain. */
 enum dcm_step engine_step(const struct engine_request *q);
+void engine_silent(char *out, size_t len, const char *where, double seconds);
 /* An endless answer.  chunk(arg, NULL, 0) when its 200 came; then with all that is
  * not consumed: it returns how much it took, or -1 to end the stream. */
 typedef long engine_chunk(void *arg, const char *data, size_t len);

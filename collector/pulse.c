@@ -75,8 +75,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (left < 0.01) {
-		snprintf(r.error, sizeof(r.error), "timeout: no answer from %.200s within %.3g s",
-			 c->session.where, p->until - p->began_at);
+		engine_silent(r.error, sizeof(r.error), c->session.where, p->until - p->began_at);
 		r.step = engine_step(p->ping[0].request);
 		answered(c, &r, false);
 		return;

@@ -165,6 +165,9 @@ static void test_what_ssh_says(void **state)
 	ssh_docker_error(&target, "dial unix /var/run/docker.sock: connect: permission denied\n", 1, why);
 	assert_non_null(strstr(why, "permission denied"));
 	assert_non_null(strstr(why, "group docker"));
+	ssh_docker_error(&target, "failed to open the raw stream connection: dial unix /a: no such "
+				  "file or directory\n", 1, why);
+	assert_non_null(strstr(why, "no docker engine runs"));
 }
 
 static LIBSSH2_SESSION *session;
