@@ -187,6 +187,12 @@ bench:
 	$(MAKE) all simengine $(BENCH)
 	tests/bench/run $(BUILD) $(PARTS)
 
+# Many hosts and many containers: ten minutes; docs/performance.md and docs/scale.png.
+bench-scale:
+	scripts/install-deps --bench
+	$(MAKE) all simengine
+	tests/bench/bench_scale.py $(BUILD) $(POINTS)
+
 # Instructions of the hot paths, by callgrind, against tests/bench/instructions.txt;
 # `make bench-check UPDATE=1` writes the figures there.
 $(BUILD)/tests/paths: $(call obj,$(addprefix tests/bench/,paths.c fleet.c)) $(TEST_PARTS)
@@ -197,7 +203,7 @@ bench-check check-bench: $(BUILD)/tests/paths all
 	tests/bench/instructions $(BUILD) $(if $(UPDATE),--update)
 
 CHECKS += bench
-.PHONY: bench bench-check
+.PHONY: bench bench-scale bench-check
 
 # ---- the simulated engine ----------------------------------------------------------
 
