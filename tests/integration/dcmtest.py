@@ -490,6 +490,8 @@ class Dcm:
     def doctor(self, *hosts):
         """(exit status, {subject: [finding]})"""
         done = self.run("--json", "doctor", *hosts)
+        if done.returncode in (1, 2):  # at the very start there is no such host yet
+            raise ClientFailed(("doctor", *hosts), done.returncode, done.stderr)
         found = {}
         for finding in json.loads(done.stdout):
             found.setdefault(finding["subject"], []).append(finding)
