@@ -300,7 +300,7 @@ class SimEngine:
         self.dir = fresh("s")
         self.socket = os.path.join(self.dir, "docker.sock")
         self.url = "unix://" + self.socket
-        self.api = Api(self.socket)
+        self.api = Api(self.socket, "")  # in the newest version that it speaks
         self.command = [*inside, os.path.join(BUILD, "tests", "simengine"), "--listen", self.url,
                         "--containers", str(containers), *options]
         self.process = None

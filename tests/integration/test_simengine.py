@@ -203,6 +203,54 @@ class Faults(dcmtest.Case):
             self.assertEqual(self.dcm.pids(), pids, "nobody died of it")
 
 
+class Versions(dcmtest.Case):
+    """Engines from API 1.24 to newer than dcm, with the same containers."""
+    SPOKEN = {  # newest and oldest of the engine: what dcm speaks with it
+        ("1.24", "1.12"): "1.24",   # no one-shot stats
+        ("1.40", "1.12"): "1.40",
+        ("1.41", "1.24"): "1.41",
+        ("1.44", "1.24"): "1.44",
+        ("1.48", "1.44"): "1.48",   # refuses what is older than 1.44
+        ("1.52", "1.44"): "1.52",   # no IPAddress of the container itself
+        ("1.60", "1.44"): "1.52",   # newer than dcm, and still good
+    }
+
+    def test_each(self):
+        sims = {}
+        for newest, least in [*self.SPOKEN, ("1.99", "1.90"), ("1.22", "1.12")]:
+            sims[newest] = dcmtest.SimEngine("v" + newest, 12, "--api", newest,
+                                             "--api-least", least)
+            self.addCleanup(sims[newest].stop)
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml(list(sims.values())))
+        self.addCleanup(dcm.stop)
+
+        def records():
+            by_host = {}
+            for r in dcm.ps():
+                by_host.setdefault(r["host_id"][1:], {})[r["name"]] = r
+            for newest, _ in self.SPOKEN:
+                self.assertEqual(len(by_host[newest]), 12)
+                for r in by_host[newest].values():
+                    self.assertEqual(r["cpu_percent"] is not None, r["status"] == "running", r)
+            return by_host
+        by_host = wait_until(records, "what each has", 60)
+        rows = dcm.hosts()
+        for (newest, _), spoken in self.SPOKEN.items():
+            row = rows["v" + newest]
+            self.assertEqual((row["state"], row["api_version"]), ("online", spoken), newest)
+            self.assertEqual(by_host[newest].keys(), by_host["1.41"].keys())
+            for name, r in by_host[newest].items():
+                same = by_host["1.41"][name]
+                for field in ("container_id", "status", "image", "ports", "ip_address", "labels",
+                              "bind_mounts", "volumes", "restart_policy", "memory_limit",
+                              "networks", "environment_vars", "command"):
+                    with self.subTest(api=newest, name=name, field=field):
+                        self.assertEqual(r[field], same[field])
+        for newest, mend in (("1.99", "update dcm"), ("1.22", "update the engine")):
+            self.assertEqual(rows["v" + newest]["state"], "offline")
+            self.assertIn(mend, rows["v" + newest]["error"])
+
+
 class Scale(dcmtest.Case):
     def test_sixty_hosts_of_fifty(self):
         d = dcmtest.fresh("m")

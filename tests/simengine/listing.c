@@ -127,9 +127,10 @@ struct json_object *document_version(const struct sim *s)
 {
 	struct json_object *o = json_object_new_object(), *v = json_object_new_object();
 	struct json_object *list = json_object_new_array(), *details = json_object_new_object();
-	char api[16];
+	char api[16], least[16];
 
 	snprintf(api, sizeof(api), "1.%d", s->api_minor);
+	snprintf(least, sizeof(least), "1.%d", s->api_least);
 	put_str(v, "Name", "simengine");
 	json_object_object_add(o, "Platform", v);
 	v = json_object_new_object();
@@ -142,14 +143,14 @@ struct json_object *document_version(const struct sim *s)
 	put_str(details, "GitCommit", "simulated");
 	put_str(details, "GoVersion", "none");
 	put_str(details, "KernelVersion", "6.1.0-sim");
-	put_str(details, "MinAPIVersion", "1.12");
+	put_str(details, "MinAPIVersion", least);
 	put_str(details, "Os", "linux");
 	json_object_object_add(v, "Details", details);
 	json_object_array_add(list, v);
 	json_object_object_add(o, "Components", list);
 	put_str(o, "Version", SIM_VERSION);
 	put_str(o, "ApiVersion", api);
-	put_str(o, "MinAPIVersion", "1.12");
+	put_str(o, "MinAPIVersion", least);
 	put_str(o, "GitCommit", "simulated");
 	put_str(o, "GoVersion", "none");
 	put_str(o, "Os", "linux");

@@ -17,6 +17,7 @@ static const char usage[] =
 	"  --seed S            which fleet (default 1)\n"
 	"  --churn RATE        changes a second, over all hosts (default 0)\n"
 	"  --api 1.MINOR       the newest API version spoken (default 1.41)\n"
+	"  --api-least 1.MINOR the oldest API version spoken (default 1.12)\n"
 	"  --stats-tick MS     hold one-shot stats to a tick, as engines before v25\n"
 	"                      do with 1000 (default 0: at once)\n"
 	"  --clock SECONDS     the engines' clock is so much ahead of the machine's, or\n"
@@ -91,7 +92,7 @@ static void parse_options(int argc, char **argv, struct sim *s, struct options *
 		{"listen", 1, NULL, 'l'}, {"containers", 1, NULL, 'n'}, {"hosts", 1, NULL, 'm'},
 		{"seed", 1, NULL, 's'},	  {"churn", 1, NULL, 'c'},	{"api", 1, NULL, 'a'},
 		{"fault", 1, NULL, 'f'},  {"stats-tick", 1, NULL, 't'}, {"help", 0, NULL, 'h'},
-		{"clock", 1, NULL, 'k'},  {NULL, 0, NULL, 0},
+		{"clock", 1, NULL, 'k'},  {"api-least", 1, NULL, 'o'},	{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -111,6 +112,8 @@ static void parse_options(int argc, char **argv, struct sim *s, struct options *
 		else if (c == 'k')
 			sim_set_clock(atof(optarg));
 		else if (c == 'a' && sscanf(optarg, "1.%d", &s->api_minor) == 1)
+			continue;
+		else if (c == 'o' && sscanf(optarg, "1.%d", &s->api_least) == 1)
 			continue;
 		else if (c == 'f' && o->n_faults < SIM_FAULTS)
 			o->faults[o->n_faults++] = optarg;
@@ -156,7 +159,7 @@ static void start_engine(struct sim *s, unsigned i, const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct sim s = {.n_engines = 1, .containers = 20, .seed = 1, .api_minor = 41};
+	struct sim s = {.n_engines = 1, .containers = 20, .seed = 1, .api_minor = 41, .api_least = 12};
 	struct options o = {0};
 	struct rlimit files;
 

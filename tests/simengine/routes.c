@@ -355,6 +355,10 @@ void routes_serve(struct conn *c)
 		if (c->req.api_minor > e->sim->api_minor)
 			http_error(c, 400, "client version 1.%d is too new. Maximum supported API "
 				   "version is 1.%d", c->req.api_minor, e->sim->api_minor);
+		else if (c->req.api_minor < e->sim->api_least)
+			http_error(c, 400, "client version 1.%d is too old. Minimum supported API "
+				   "version is 1.%d, please upgrade your client to a newer version",
+				   c->req.api_minor, e->sim->api_least);
 		else if (faults_at(e, FAULT_HANG, r->where) != NULL)
 			return; /* busy for ever: the connection's end frees it */
 		else if ((f = faults_at(e, FAULT_ERROR, r->where)) != NULL)

@@ -144,6 +144,7 @@ struct sim {
 	uint64_t seed, random;
 	double churn;	 /* changes a second over all engines */
 	int api_minor;	 /* 41 of 1.41: the newest that it speaks */
+	int api_least;	 /* the oldest */
 	long stats_tick; /* ms that one-shot stats are held to; 0: at once */
 };
 
