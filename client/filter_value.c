@@ -197,13 +197,14 @@ bool port_range_parse(struct port_range *p, const char *s)
 bool port_text_matches(struct dcm_str text, const struct port_range *p, bool published)
 {
 	const char *slash = text.s ? memchr(text.s, '/', text.len) : NULL;
-	const char *end = text.s + text.len, *arrow, *s;
+	const char *end, *arrow, *s;
 	size_t proto;
 	unsigned port = 0;
 
 	if (!slash)
 		return false;
 	slash++;
+	end = text.s + text.len;
 	arrow = memmem(slash, (size_t)(end - slash), "->", 2);
 	proto = (size_t)((arrow ? arrow : end) - slash);
 	if (proto != strlen(p->proto) || memcmp(slash, p->proto, proto) != 0)
