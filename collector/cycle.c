@@ -46,7 +46,7 @@ static void report(struct collector *c, int rc, const char *error)
 			  LF_NUM("seconds", seconds));
 	else
 		log_event(cy->first ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
-			  cy->first ? "warmup" : "cycle", c->host->id,
+			  cy->first ? "host_warm" : "cycle", c->host->id,
 			  LF_INT("containers", c->inventory.published),
 			  LF_INT("running", c->inventory.running), LF_INT("changed", cy->changed),
 			  LF_INT("failed", cy->failed + cy->slow),

@@ -40,7 +40,7 @@ def main():
     engine = dcmtest.SimEngine("many", CONTAINERS)
     dcm = dcmtest.Dcm(dcmtest.hosts_yml([engine], {"stats_update": 3600, "status_update": 3600,
                                                    "config_update": 3600}))
-    dcmtest.wait_until(lambda: dcm.log_events("warmup"), "all containers", 120)
+    dcmtest.wait_until(lambda: dcm.log_events("host_warm"), "all containers", 120)
     time.sleep(8)  # their stats
     client = dcm.client()
     env = dict(os.environ, DOCKER_HOST=engine.url, DOCKER_CONFIG=engine.dir)

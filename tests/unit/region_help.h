@@ -135,4 +135,44 @@ static inline uint32_t entry_of_id(const struct region_map *m, int n)
 	return region_find_id(m, id_of(n), &entry, &gen) == DCM_OK ? entry : 0;
 }
 
+/* Containers 0 to n - 1, each with a text of its own ... */
+static inline void fill(struct world *w, int n)
+{
+	char name[32], text[400];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "name-%d", i);
+		memset(text, 'a' + i % 26, sizeof(text));
+		text[snprintf(text, sizeof(text), "text %d", i)] = ' ';
+		text[20 + i * 7 % 370] = '\0';
+		assert_int_equal(put_text(w->r, i, name, DCM_CONFIG, text), 0);
+		assert_int_equal(put_text(w->r, i, NULL, DCM_STATS, "stats"), 0);
+	}
+	region_publish(w->r);
+}
+
+static inline uint64_t repaired(const struct world *w)
+{
+	struct region_usage u;
+
+	region_usage(w->r, &u);
+	return u.repaired;
+}
+
+/* ... and are they all there? */
+static inline void check_all(const struct world *w, int n)
+{
+	struct region_map m;
+	char name[32];
+
+	map_open(w, &m);
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "name-%d", i);
+		assert_int_equal(atoi(read_text(&m, i, DCM_CONFIG) + 5), i);
+		assert_string_equal(read_text(&m, i, DCM_STATS), "stats");
+		assert_int_equal(entry_of_name(&m, name), entry_of_id(&m, i));
+	}
+	region_map_close(&m);
+}
+
 #endif

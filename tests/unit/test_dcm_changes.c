@@ -1,6 +1,6 @@
 /* test_dcm_changes.c - changes and waiting for them, over an instance that this
  * test writes. */
-#include "dcm_help.h"
+#include "dcm_world.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -8,27 +8,6 @@
 #include <sys/time.h>
 
 #include "../../shm/layout.h"
-
-static struct world world;
-static dcm *d;
-
-static int setup(void **state)
-{
-	(void)state;
-	world_open(&world);
-	world_host(&world, 0, "beta");
-	world_host(&world, 1, "alpha");
-	d = world_reader(&world, DCM_NO_BROKER);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	dcm_close(&d);
-	world_close(&world);
-	return 0;
-}
 
 static void none(void)
 {

@@ -1,31 +1,10 @@
 /* test_dcm_life.c - libdcm as containers, shards, hosts and processes come and go. */
-#include "dcm_help.h"
+#include "dcm_world.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-
-static struct world world;
-static dcm *d;
-
-static int setup(void **state)
-{
-	(void)state;
-	world_open(&world);
-	world_host(&world, 0, "beta");
-	world_host(&world, 1, "alpha");
-	d = world_reader(&world, DCM_NO_BROKER);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	dcm_close(&d);
-	world_close(&world);
-	return 0;
-}
 
 static void test_stale_reference(void **state)
 {
