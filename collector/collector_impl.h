@@ -180,6 +180,7 @@ struct inspector {
 	struct inspection_list active;
 	unsigned n_active;
 	double tried_at; /* when those that failed were tried at once */
+	double answered; /* when the latest was begun that was answered */
 	struct event *tick;
 	char error[256]; /* of the last failure */
 };

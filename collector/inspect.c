@@ -3,8 +3,9 @@
  *
  * At most inspect_concurrency at once; what an event asked for goes before what
  * a sweep asked for.  An inspect waits on the container's lock in the engine and
- * may hang for ever: one that is slow no longer counts against the concurrency
- * (but SLOW_INSPECTS bounds them), so it holds up nothing else.
+ * may hang for ever: one that is slow, while one begun later was answered, no longer
+ * counts against the concurrency (but SLOW_INSPECTS bounds them), so it holds up nothing
+ * else.  Where all are slow the engine is busy, and more would make it worse.
  */
 #include <math.h>
 #include <stdio.h>
@@ -55,7 +56,8 @@ static unsigned find_slow(struct collector *c)
 	unsigned slow = 0;
 
 	TAILQ_FOREACH(in, &c->inspector.active, link) {
-		if (now - in->began_at < slow_after)
+		if (now - in->began_at < slow_after ||
+		    (in->began_at >= c->inspector.answered && now - in->began_at < left_after))
 			break; /* they are in order of their beginning */
 		slow++;
 	}
@@ -243,6 +245,8 @@ static void on_reply(void *arg, const struct engine_reply *r)
 	char error[DECODE_ERR];
 
 	in->request = NULL;
+	if (!r->failure && in->began_at > c->inspector.answered)
+		c->inspector.answered = in->began_at;
 	collector_answered(c, r);
 	if (r->failure == ENGINE_STATUS && r->status == 404) {
 		inventory_remove(c, ct, "inspect: no such container");
