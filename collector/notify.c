@@ -1,10 +1,17 @@
 /*
  * notify.c - the service manager's notification protocol: a datagram of
  * "KEY=VALUE" lines to the unix socket in NOTIFY_SOCKET ('@': abstract).
+ *
+ * Nothing here waits.  A manager that does not read for a while finds its socket full:
+ * what was not sent is sent later, in its order, since a READY that is lost would have it
+ * end the daemon.  A beat of the watchdog or a mere status is not kept: the next one is
+ * as good.
  */
 #include "notify.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,7 +21,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { TEXT_MAX = 512, UNSENT_MAX = 8 }; /* of more, the newest count */
+
 static int notify_fd = -1;
+static char unsent[UNSENT_MAX][TEXT_MAX];
+static unsigned n_unsent;
 static double watchdog_every, watchdog_due;
 
 static int connect_to(const char *path)
@@ -53,9 +64,27 @@ void notify_init(void)
 	unsetenv("WATCHDOG_PID");
 }
 
+/* False: there is no room for it now. */
+static bool sent(const char *text)
+{
+	return send(notify_fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+	       (errno != EAGAIN && errno != ENOBUFS);
+}
+
+static void drop_first(void)
+{
+	memmove(unsent[0], unsent[1], sizeof(unsent[0]) * --n_unsent);
+}
+
+static void send_unsent(void)
+{
+	while (n_unsent && sent(unsent[0]))
+		drop_first();
+}
+
 void notify_send(const char *fmt, ...)
 {
-	char text[512];
+	char text[TEXT_MAX];
 	va_list ap;
 
 	if (notify_fd < 0)
@@ -63,15 +92,19 @@ void notify_send(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	/* Best effort, as the protocol has it: a full socket is not waited for. */
-	if (send(notify_fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	send_unsent();
+	if ((!n_unsent && sent(text)) || !strncmp(text, "STATUS=", 7))
 		return;
+	if (n_unsent == UNSENT_MAX)
+		drop_first();
+	memcpy(unsent[n_unsent++], text, sizeof(text));
 }
 
 void notify_beat(double now)
 {
-	if (watchdog_every <= 0 || now < watchdog_due)
+	send_unsent();
+	if (watchdog_every <= 0 || now < watchdog_due || n_unsent || notify_fd < 0)
 		return;
-	watchdog_due = now + watchdog_every;
-	notify_send("WATCHDOG=1");
+	if (sent("WATCHDOG=1"))
+		watchdog_due = now + watchdog_every;
 }

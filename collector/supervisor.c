@@ -90,20 +90,29 @@ static bool all_forked(const struct supervisor *s)
 	return true;
 }
 
+void supervisor_tell_ready(const struct supervisor *s)
+{
+	size_t enabled = 0;
+
+	for (size_t i = 0; i < s->config.n_hosts; i++)
+		enabled += s->config.hosts[i].enabled;
+	notify_send("READY=1\nMAINPID=%d\nSTATUS=%zu hosts", (int)s->pid, enabled);
+}
+
 static void check_ready(struct supervisor *s, double now)
 {
 	if (s->ready || !all_forked(s) || (!all_up(s) && now - s->started < READY_LIMIT))
 		return;
 	s->ready = true;
 	log_event(LOG_LEVEL_INFO, "dcmd_ready", NULL, LF_NUM("seconds", now - s->started));
-	notify_send("READY=1\nMAINPID=%d\nSTATUS=%zu hosts", (int)s->pid, s->n_hosts);
+	supervisor_tell_ready(s);
 }
 
 /* ---- stop ----------------------------------------------------------------- */
 
 static void begin_stop(struct supervisor *s, double now)
 {
-	notify_send("STOPPING=1");
+	notify_send("STOPPING=1\nSTATUS=stopping");
 	log_event(LOG_LEVEL_INFO, "dcmd_stopping", NULL,
 		  LF_INT("children", (int64_t)s->n_hosts + 1));
 	s->stop_by = now + STOP_LIMIT;

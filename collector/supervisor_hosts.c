@@ -243,7 +243,8 @@ void hosts_reload(struct supervisor *s, double now)
 	struct config_errors e = {0};
 	struct config to;
 
-	notify_send("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now * 1e6));
+	if (s->ready) /* else readiness is still to come, and a READY now would be untrue */
+		notify_send("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now * 1e6));
 	if (config_load(&to, s->opt->config_path, &e) < 0) {
 		report_refused(&e);
 	} else {
@@ -253,5 +254,6 @@ void hosts_reload(struct supervisor *s, double now)
 		take_over(s, &to, now);
 	}
 	config_errors_free(&e);
-	notify_send("READY=1");
+	if (s->ready)
+		supervisor_tell_ready(s);
 }

@@ -118,6 +118,9 @@ static inline double mono_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* supervisor.c */
+void supervisor_tell_ready(const struct supervisor *s); /* the service manager */
+
 /* supervisor_child.c */
 void child_init(struct child *c, const char *host, double due);
 const char *child_name(const struct child *c); /* for the log: host, or NULL */

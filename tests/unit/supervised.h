@@ -122,6 +122,8 @@ static inline int collector(const struct child_env *env, const struct host_confi
 	dprintf(1, "%s start %d\n", host->id, (int)getpid());
 	if (!strcmp(host->id, "stillborn"))
 		return 5;
+	if (!strcmp(host->id, "mute"))
+		pause();
 	names_shard(shard, env->uid, env->instance, host->id, GENERATION);
 	close(shm_open(shard, O_CREAT | O_RDWR, 0640));
 	control_send(env->control, &m);
@@ -276,7 +278,25 @@ static inline void wait_gone(pid_t pid)
 	assert_false(alive(pid));
 }
 
-/* What the daemon told its service manager next. */
+/* What it told its service manager next, but for beats of the watchdog and mere statuses. */
+static inline const char *notice(void)
+{
+	static char buf[600];
+
+	do {
+		struct pollfd p = {.fd = t.notify, .events = POLLIN};
+		ssize_t n;
+
+		if (poll(&p, 1, 30000) != 1)
+			fail_msg("no further notice");
+		n = recv(t.notify, buf, sizeof(buf) - 1, 0);
+		assert_true(n > 0);
+		buf[n] = '\0';
+	} while (!strcmp(buf, "WATCHDOG=1") || !strncmp(buf, "STATUS=", 7));
+	return buf;
+}
+
+/* It tells this, sooner or later. */
 static inline void assert_notified(const char *part)
 {
 	char buf[600];

@@ -161,6 +161,52 @@ static void test_requests(void **state)
 	assert_int_equal(end(SIGTERM), 0);
 }
 
+static void assert_ready(const char *status)
+{
+	char want[200];
+
+	snprintf(want, sizeof(want), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)t.pid, status);
+	assert_string_equal(notice(), want);
+}
+
+static void test_service_manager(void **state)
+{
+	unsigned long long usec, last = 0;
+	struct timespec now;
+
+	(void)state;
+	write_config(base);
+	start();
+	assert_ready("1 hosts");
+	for (int refused = 0; refused < 2; refused++) {
+		write_config(refused ? "hosts: {good: 1}\n"
+				     : "hosts: {good: {url: \"unix:///x\"}, b: {url: \"unix:///x\"}}\n");
+		kill(t.pid, SIGHUP);
+		assert_int_equal(sscanf(notice(), "RELOADING=1\nMONOTONIC_USEC=%llu", &usec), 1);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		assert_true(usec > last && usec / 1e6 <= (double)now.tv_sec + (double)now.tv_nsec / 1e9);
+		last = usec;
+		assert_ready("2 hosts");
+	}
+	assert_notified("WATCHDOG=1");
+	assert_notified("STATUS=");
+	assert_int_equal(end(SIGTERM), 0);
+	assert_string_equal(notice(), "STOPPING=1\nSTATUS=stopping");
+}
+
+/* A reload while it starts tells nothing: it is not ready yet. */
+static void test_reload_before_ready(void **state)
+{
+	(void)state;
+	write_config("hosts: {mute: {url: \"unix:///x\"}}\n");
+	start();
+	pid_of("mute", 1);
+	kill(t.pid, SIGHUP);
+	assert_true(logged("\"event\":\"reload\""));
+	assert_int_equal(end(SIGTERM), 0);
+	assert_null(strstr(notice(), "RELOADING")); /* on a slow machine READY; else STOPPING */
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest stories[] = {
@@ -168,6 +214,8 @@ int main(int argc, char **argv)
 		STORY(test_children_die),
 		STORY(test_stopped_supervisor),
 		STORY(test_requests),
+		STORY(test_service_manager),
+		STORY(test_reload_before_ready),
 	};
 
 	return RUN_STORIES(argc, argv, stories);
