@@ -58,6 +58,24 @@ static bool is_yaml(const char *path, size_t n)
 	       (n > 5 && !memcmp(path + n - 5, ".yaml", 5));
 }
 
+/* /a//b/./c is /a/b/c: SFTP and commands take a path only as the host itself writes
+ * it.  A ".." stays: where it leads, links decide. */
+static void tidy(char *path)
+{
+	char *to = path;
+
+	for (const char *p = path; *p;) {
+		size_t n = strcspn(p + 1, "/");
+
+		if (n && !(n == 1 && p[1] == '.')) {
+			memmove(to, p, n + 1);
+			to += n + 1;
+		}
+		p += n + 1;
+	}
+	*to = '\0';
+}
+
 /* What is not YAML by its name is passed over. */
 static void add_file(struct text *t, struct dcm_str dir, const char *name, size_t n)
 {
@@ -75,6 +93,7 @@ static void add_file(struct text *t, struct dcm_str dir, const char *name, size_
 			     (int)n, name);
 	if (m < 0 || (size_t)m >= sizeof(path) || path[0] != '/')
 		return;
+	tidy(path);
 	t->file[t->n_files] = strdup(path);
 	t->n_files += t->file[t->n_files] != NULL;
 }

@@ -2,7 +2,9 @@
  * transport_ssh_command.c - what is run on a host, and what its answers mean.
  *
  * The login shell there may be any: a command is `sh -c` with everything in single
- * quotes.
+ * quotes.  A path with a newline or a backslash is not asked for so: csh ends a quoted
+ * text at the one, and fish lets the other quote a quote, so that the rest of the path
+ * would be run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +48,7 @@ char *ssh_file_command(const char *path, size_t max)
 	if (path[0] != '/')
 		return NULL;
 	for (const char *p = path; *p; p++) {
-		if (n + 8 > sizeof(quoted) || *p == '\n')
+		if (n + 8 > sizeof(quoted) || *p == '\n' || *p == '\\')
 			return NULL;
 		if (*p == '\'') {
 			memcpy(quoted + n, "'\\''", 4);

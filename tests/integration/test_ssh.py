@@ -319,32 +319,56 @@ class Ways(Ssh):
         d = os.path.join(s.dir, "it's a $(dir)")
         os.makedirs(os.path.join(d, "real"))
         os.symlink("real", os.path.join(d, "linked"))
-        for name in ("real/a.yml", "real/secret"):
+        odd = ["real/ü ☃ \"q\" `id` ;*.yml", "real/new\nline.yml", "real/back\\'slash.yaml"]
+        for name in ("real/a.yml", "real/secret", *odd):
             with open(os.path.join(d, name), "w") as f:
                 f.write("services: {} # " + name)
         os.symlink("a.yml", os.path.join(d, "real", "link.yml"))
-        files = {"file-plain": "real/a.yml", "file-link": "real/link.yml",
-                 "file-dir": "linked/a.yml", "file-none": "real/none.yml",
-                 "file-name": "real/secret", "file-two": "real/none.yml,%s/real/a.yml" % d}
-        for name, path in files.items():
-            made = self.engine.api.create(name, ["true"], Labels={
+        os.mkfifo(os.path.join(d, "real", "pipe.yml"))
+        os.mkdir(os.path.join(d, "real", "dir.yml"))
+        with open(os.path.join(d, "real", "big.yml"), "w") as f:
+            f.write("#" * 300000)
+        plain = "services: {} # real/a.yml"
+        files = {"plain": ("real/a.yml", plain), "slashes": ("./real//a.yml", plain),
+                 "odd": (odd[0], "services: {} # " + odd[0]), "big": ("real/big.yml", "#" * 262144),
+                 "link": ("real/link.yml", None), "dir": ("linked/a.yml", None),
+                 "none": ("real/none.yml", None), "name": ("real/secret", None),
+                 "pipe": ("real/pipe.yml", None), "folder": ("real/dir.yml", None),
+                 "missing": ("real/none.yml,%s/real/a.yml" % d, "\n" + plain),
+                 "two": ("real/big.yml,%s/real/a.yml" % d, "###"),
+                 # commands take no such names: not every login shell reads them alike
+                 "newline": (odd[1], "services: {} # " + odd[1]),
+                 "backslash": (odd[2], "services: {} # " + odd[2])}
+        for name, (path, _) in files.items():
+            made = self.engine.api.create("file-" + name, ["true"], Labels={
                 "com.docker.compose.project": "files", "com.docker.compose.service": name,
                 "com.docker.compose.project.config_files": os.path.join(d, path)})
             self.addCleanup(self.engine.api.remove, made)
-        dcm = self.dcmd(lib=self.entry(s), nosftp=self.entry(none),
+        dcm = self.dcmd(lib=self.entry(s), nosftp=self.entry(none), unix={"url": self.engine.url},
                         program=self.entry(s, ssh_backend="openssh"))
-        for host in ("lib", "nosftp", "program"):
+        for host in ("lib", "nosftp", "program", "unix"):
             self.online(dcm, host)
             self.whole(dcm, host)
-            dcm.json("refresh", host)
-            for name in files:
-                text = dcm.get(host, name)["compose_file_content"]
-                if name in ("file-plain", "file-two"):
-                    self.assertIn("services: {} # real/a.yml", text)
-                else:
-                    self.assertIsNone(text, name)
+            for name, (_, want) in files.items():
+                if host in ("nosftp", "program") and name in ("newline", "backslash"):
+                    want = None
+                with self.subTest(host=host, file=name):
+                    self.file_is(dcm, host, "file-" + name, want, name in ("missing", "two"))
         self.assertIn("Starting session: subsystem 'sftp'", s.said())
         wait_until(lambda: not any("sftp" in x for x in s.below().values()), "sftp's end")
+
+    def file_is(self, dcm, host, name, want, part=False):
+        def so():
+            r = dcm.get(host, name)
+            self.assertIsNotNone(r["freshness"]["compose"]["age"])
+            text = r["compose_file_content"]
+            if part and text is not None:
+                self.assertIn(want, text)
+                self.assertLessEqual(len(text.encode()), 262144)
+            else:
+                self.assertEqual(text, want)
+            return True
+        wait_until(so, "the file of " + name)
 
     def test_no_docker(self):
         s = self.sshd(env={"PATH": "/nowhere:/bin"})

@@ -99,6 +99,7 @@ static void test_file_command(void **state)
 	assert_string_equal(ssh_file_read(rc, &data, &len), "not a regular file");
 	assert_null(ssh_file_command("relative.yml", 8));
 	assert_null(ssh_file_command("/new\nline.yml", 8));
+	assert_null(ssh_file_command("/back\\';slash;.yml", 8));
 	/* another program answered: a forced command */
 	data = "HTTP/1.1 400";
 	len = 12;
