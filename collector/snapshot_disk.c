@@ -230,6 +230,19 @@ static unsigned bad_ones(int d, const char *name, uint64_t *least, uint64_t *mos
 	return n;
 }
 
+/* What was set aside may hold what newer rules take out: for nobody else to read. */
+static void make_private(int d, const char *file)
+{
+	int fd = openat(d, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    st.st_nlink == 1)
+		fchmod(fd, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
 int snapshot_disk_set_aside(const char *dir, const char *host, char *to, size_t len, char *err)
 {
 	char name[NAME_ROOM], bad[NAME_ROOM + 32];
@@ -244,6 +257,8 @@ int snapshot_disk_set_aside(const char *dir, const char *host, char *to, size_t 
 	snprintf(to, len, "%s.bad-%" PRIu64, name, most + 1);
 	if (renameat(d, name, d, to) < 0)
 		rc = errno;
+	else
+		make_private(d, to);
 	while (!rc && (n = bad_ones(d, name, &least, &most)) > SNAPSHOT_BAD_KEPT) {
 		snprintf(bad, sizeof(bad), "%s.bad-%" PRIu64, name, least);
 		if (unlinkat(d, bad, 0) < 0 && unlinkat(d, bad, AT_REMOVEDIR) < 0)

@@ -198,8 +198,10 @@ class Warm(dcmtest.Case):
             self.assertEqual(d.names(), [])
             d.stop()
             self.assertFalse(os.path.exists(path))
-            with open(self.snapshot(d, "sim.snap.bad-%d" % n), "rb") as f:
+            aside = self.snapshot(d, "sim.snap.bad-%d" % n)
+            with open(aside, "rb") as f:
                 self.assertEqual(f.read(), data)
+            self.assertEqual(os.stat(aside).st_mode & 0o7777, 0o600)
         self.assertEqual(self.files(d), ["sim.snap.bad-%d" % n for n in (3, 4, 5)])
         warnings = d.log_events("snapshot_bad")
         self.assertEqual(len(warnings), len(bad))
@@ -331,6 +333,26 @@ class Warm(dcmtest.Case):
                 os.utime(self.snapshot(d, name), (old, old))
         d.start()
         wait_until(lambda: self.files(d) == ["young.snap"], "only the young one left")
+
+    def test_one_retention_after_the_other(self):
+        """Away, a host leaves the memory first, and later the disk; its row stays."""
+        e = self.engine(3)
+        d = self.dcm([e], {"memory_retention": 2, "memory_cleanup_interval": 1,
+                           "disk_retention": 6, "disk_cleanup_interval": 1}).settle([e])
+        self.written(d)
+        with open(self.snapshot(d, "sim.snap.bad-1"), "wb") as f:
+            f.write(b"set aside")
+        e.stop()
+        wait_until(lambda: d.names() == [], "an empty memory")
+        wait_until(lambda: self.files(d) == [], "an empty disk")
+        self.assertTrue(d.log_events("host_expired") and d.log_events("snapshots_removed"))
+        self.assertEqual(self.row(d)["state"], "offline")
+        d.stop()
+        self.assertEqual(self.files(d), [])
+        d.start()  # nothing is known any more
+        wait_until(lambda: self.row(d).get("state") == "offline", "offline")
+        self.assertEqual(d.names(), [])
+        self.assertFalse(d.log_events("snapshot_loaded"))
 
     def test_a_host_taken_out_and_back(self):
         one, two = self.engine(2), SimEngine("two", 2)
