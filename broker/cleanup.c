@@ -58,7 +58,8 @@ static void forget_old(struct cleanup *c, const struct dcm_info *info)
 		char id[64];
 
 		/* An age that is not known is not too old. */
-		if (!(fmin(h->age, up) > info->memory_retention) || h->containers <= 0 || h->id.len >= sizeof(id))
+		if (!(fmin(h->age, up) > info->memory_retention) || h->containers <= 0 ||
+		    h->id.len >= sizeof(id))
 			continue;
 		memcpy(id, h->id.s, h->id.len);
 		id[h->id.len] = 0;

@@ -84,7 +84,8 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 	while ((rc = control_recv(fd, &m)) == 1) {
 		if (m.kind == CONTROL_ASK)
 			ask_received(c, &m);
-		else if (m.kind == CONTROL_SHOWN && c->region && m.generation == region_generation(c->region))
+		else if (m.kind == CONTROL_SHOWN && c->region &&
+			 m.generation == region_generation(c->region))
 			region_unlink_old(c->region);
 	}
 	if (rc == 0 || (rc != -EAGAIN && rc != -EINTR && rc != -EPROTO))
@@ -229,7 +230,8 @@ static int begin(struct collector *c)
 	c->trim = evtimer_new(c->base, on_trim, c);
 	c->again = evtimer_new(c->base, on_again, c);
 	if (!c->beat || !c->control || !c->sigterm || !c->trim || !c->again ||
-	    event_add(c->beat, &second) || event_add(c->control, NULL) || event_add(c->sigterm, NULL))
+	    event_add(c->beat, &second) || event_add(c->control, NULL) ||
+	    event_add(c->sigterm, NULL))
 		return -1;
 	if (pulse_init(c) || inventory_init(c) || inspect_init(c) || sampler_init(c) ||
 	    cycle_init(c) || compose_init(c) || publish_init(c) || session_open(c) ||
