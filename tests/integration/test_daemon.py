@@ -127,6 +127,23 @@ class Processes(dcmtest.Case):
         self.assertEqual(dcm.stop(), 0)
         self.assertEqual(dcm.objects(), [])
 
+    def test_after_a_kill_memory_alone_serves_engines_that_are_away(self):
+        dcm = self.dcmd().settle([self.a, self.b])
+        before = {r["container_id"] for r in dcm.ps()}
+        dcm.process.kill()
+        dcm.process.wait()
+        self.a.stop()
+        self.b.stop()
+        shutil.rmtree(os.path.join(dcm.state, dcm.instance), ignore_errors=True)
+        dcm.start()
+
+        def away():  # at each moment until the next one's collectors have tried
+            self.assertEqual({r["container_id"] for r in dcm.ps()}, before)
+            return len(dcm.log_events("host_offline")) >= 2 and \
+                all(h["state"] == "offline" for h in dcm.hosts().values())
+        wait_until(away, "both hosts offline, in the view of the next dcmd")
+        self.assertEqual({r["container_id"] for r in dcm.ps()}, before)
+
     def test_after_a_kill_nothing_is_left_of_hosts_that_were_taken_out(self):
         dcm = self.dcmd().settle([self.a, self.b])
         for pid in dcm.pids().values():

@@ -477,8 +477,30 @@ class Faults(Ssh):
         wait_until(lambda: len(os.listdir(tmp)) == 2 and set(os.listdir(tmp)) != before and
                    s.count("Accepted publickey") == 3, "the killed collector's successor")
         self.online(dcm, "program")
+
+        def programs():
+            """The ssh programs of this dcmd: their control socket is in its directory."""
+            found = set()
+            for pid in (p for p in os.listdir("/proc") if p.isdigit()):
+                try:
+                    with open("/proc/%s/cmdline" % pid, "rb") as f:
+                        words = f.read()
+                except OSError:
+                    continue
+                if words.startswith(b"ssh") and tmp.encode() in words:
+                    found.add(pid)
+            return found
+        self.assertTrue(programs())
+        dcm.process.kill()
+        dcm.process.wait()
+        wait_until(lambda: not programs(), "the end of each ssh of a killed dcmd")
+        wait_until(lambda: not s.below(), "the end of its connections")
+        dcm.start()
+        wait_until(programs, "the ssh of the next dcmd")
+        for host in ("lib", "program"):
+            self.online(dcm, host)
         self.assertEqual(dcm.stop(), 0)
-        self.assertEqual(os.listdir(tmp), [])
+        self.assertFalse(programs())
         wait_until(lambda: not s.below(), "the end of the connections")
 
 
