@@ -279,8 +279,30 @@ class Engine:
         """Ends dockerd and its containers."""
         if self.process is not None and self.process.poll() is None:
             end_process(self.process, seconds=40)
+        self._end_shims()
         subprocess.run(["umount", "-q", self.dir + "/x/netns/default"], check=False,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _end_shims(self):
+        """What an engine that was killed has left: shims, and the containers below them."""
+        parents, shims = {}, []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/stat" % pid) as f:
+                    parents.setdefault(int(f.read().rsplit(")", 1)[1].split()[1]), []).append(
+                        int(pid))
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    argv = f.read().split(b"\0")
+            except OSError:
+                continue  # it is gone
+            if b"containerd-shim" in argv[0] and (self.dir + "/").encode() in b" ".join(argv):
+                shims.append(int(pid))
+        for shim in shims:
+            for pid in [shim, *parents.get(shim, [])]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
 
     def docker(self, *args):
         """The docker program's answer, as lines."""
