@@ -167,6 +167,7 @@ struct inventory {
 	struct container_queue settling, urgent, sweep;
 	struct {
 		uint8_t id[8];
+		bool destroyed; /* the engine said so by an event */
 		double at;
 	} gone[GONE_SLOTS];
 	unsigned next_gone;
@@ -202,6 +203,7 @@ struct cycle {
 	uint32_t number;
 	bool active, listing, full, stats, first;
 	bool wanted, wanted_full, wanted_stats;
+	bool confirm; /* the next list is due even where nothing is lacking */
 	double began_at, retry; /* s until a list that failed is tried again */
 	unsigned pending, failed, slow, changed;
 	uint64_t requests;
@@ -329,8 +331,9 @@ struct container *inventory_find(struct collector *c, const uint8_t id[32]);
 struct container *inventory_add(struct collector *c, const uint8_t id[32]);
 void inventory_remove(struct collector *c, struct container *ct, const char *why);
 void inventory_clear(struct collector *c); /* private state alone, not the region's */
-void inventory_forget_id(struct collector *c, const uint8_t id[32]); /* it was removed */
+void inventory_forget_id(struct collector *c, const uint8_t id[32], bool destroyed);
 bool inventory_was_removed(const struct collector *c, const uint8_t id[32], double since_at);
+bool inventory_was_destroyed(const struct collector *c, const uint8_t id[32]);
 /* fn may remove the container that it gets. */
 void inventory_each(struct collector *c, void (*fn)(struct collector *, struct container *, void *),
 		    void *arg);
@@ -352,6 +355,8 @@ void inspect_stop(struct collector *c);			      /* all, and the queues */
 int cycle_init(struct collector *c);
 void cycle_want(struct collector *c, bool full, bool stats);
 void cycle_list_after(struct collector *c, double seconds);
+/* A host came back.  An engine that has just started may list and tell less than it has. */
+void cycle_confirm(struct collector *c);
 void cycle_left(struct collector *c, struct container *ct, bool ok); /* its inspect ended */
 bool cycle_warms(const struct collector *c); /* the first one still inspects */
 void cycle_check(struct collector *c);				     /* is it complete? */

@@ -5,7 +5,8 @@
  * A container is known from the first event or list that names it, and published
  * from its first whole inspect.  Ids never return: an id that was removed is
  * remembered for a while, so that a list or event from before cannot bring it
- * back.  Debounce: the first event on a container sets the time of its inspect,
+ * back.  One that only was not found (an inspect, a list) may have been too young, or
+ * its engine too: the next event on it has it looked at again.  Debounce: the first event on a container sets the time of its inspect,
  * and what comes until then is the same update.
  */
 #include <math.h>
@@ -115,13 +116,14 @@ struct container *inventory_add(struct collector *c, const uint8_t id[32])
 	return ct;
 }
 
-void inventory_forget_id(struct collector *c, const uint8_t id[32])
+void inventory_forget_id(struct collector *c, const uint8_t id[32], bool destroyed)
 {
 	struct inventory *v = &c->inventory;
 	unsigned i = v->next_gone++ % GONE_SLOTS;
 
 	memcpy(v->gone[i].id, id, sizeof(v->gone[i].id));
 	v->gone[i].at = mono_now();
+	v->gone[i].destroyed = destroyed;
 }
 
 bool inventory_was_removed(const struct collector *c, const uint8_t id[32], double since_at)
@@ -131,6 +133,17 @@ bool inventory_was_removed(const struct collector *c, const uint8_t id[32], doub
 
 	for (i = 0; i < GONE_SLOTS; i++)
 		if (v->gone[i].at > since_at && !memcmp(v->gone[i].id, id, sizeof(v->gone[i].id)))
+			return true;
+	return false;
+}
+
+bool inventory_was_destroyed(const struct collector *c, const uint8_t id[32])
+{
+	const struct inventory *v = &c->inventory;
+	unsigned i;
+
+	for (i = 0; i < GONE_SLOTS; i++)
+		if (v->gone[i].destroyed && !memcmp(v->gone[i].id, id, sizeof(v->gone[i].id)))
 			return true;
 	return false;
 }
@@ -171,7 +184,7 @@ void inventory_remove(struct collector *c, struct container *ct, const char *why
 	}
 	if (ct->published)
 		publish_removed(c, id);
-	inventory_forget_id(c, id);
+	inventory_forget_id(c, id, false);
 	if (ct->in_cycle)
 		cycle_left(c, ct, true);
 	release(c, ct);

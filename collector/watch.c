@@ -110,12 +110,12 @@ static void container_event(struct collector *c, const struct engine_event *ev)
 	if (ev->kind == EVENT_CONTAINER &&
 	    (!strcmp(ev->action, "destroy") || !strcmp(ev->action, "remove"))) {
 		inventory_remove(c, ct, "destroyed");
-		if (!ct) /* an inspect or list under way must not bring it back */
-			inventory_forget_id(c, id);
+		/* an inspect, list or event under way must not bring it back */
+		inventory_forget_id(c, id, true);
 		publish_flush(c, true);
 		return;
 	}
-	if (!ct && !inventory_was_removed(c, id, 0))
+	if (!ct && !inventory_was_destroyed(c, id))
 		ct = inventory_add(c, id);
 	if (ct)
 		inventory_touch(c, ct, c->cache->event_debounce_ms / 1e3);

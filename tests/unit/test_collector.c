@@ -159,6 +159,25 @@ static void test_missing_is_removed(void **state)
 	assert_int_equal(state_now(), DCM_ONLINE);
 }
 
+/* An engine that has just started, or just begun to make it, may not find it yet. */
+static void test_missing_for_a_moment(void **state)
+{
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	fleet[0].inspect = MISSING;
+	event("die", 0);
+	UNTIL(!shown("web"));
+	fleet[0].inspect = WELL;
+	event("rename", 0);
+	UNTIL(shown("web"));
+	event("destroy", 0);
+	UNTIL(!shown("web"));
+	event("die", 0);
+	run_for(100);
+	assert_false(shown("web"));
+}
+
 /* One that hangs is shown with what the list says, and holds up no other. */
 static void test_hanging_inspect(void **state)
 {
@@ -571,6 +590,7 @@ int main(void)
 		T(test_late_list),
 		T(test_bad_item_of_a_list),
 		T(test_missing_is_removed),
+		T(test_missing_for_a_moment),
 		T(test_hanging_inspect),
 		T(test_refresh),
 		T(test_offline_and_back),
