@@ -225,6 +225,26 @@ class Processes(dcmtest.Case):
         self.a.api.run("after-it", ["sleep", "1000"])
         wait_until(lambda: dcm.get("sim-a", "after-it")["status"] == "running", "news")
 
+    def test_one_that_dies_again_and_again_costs_the_others_nothing(self):
+        d = self.dcmd().settle([self.a, self.b])
+        other = d.pids()["dcmd: collector sim-b"]
+        title = "dcmd: collector sim-a"
+        for _ in range(11):
+            pid = wait_until(lambda: d.pids().get(title), "its next collector")
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: d.pids().get(title) != pid, "its end")
+            self.assertEqual(len(d.ps("sim-a")), 12)  # memory outlives it
+        seen = len(d.ps("sim-b"))
+        container = self.b.api.list()[0]["Id"]
+        self.b.api.act(container, "rename", name="told-meanwhile")
+        wait_until(lambda: "told-meanwhile" in {r["name"] for r in d.ps("sim-b")}, "its event")
+        self.assertEqual(len(d.ps("sim-b")), seen)
+        wait_until(lambda: d.hosts()["sim-a"]["state"] == "online" and d.pids().get(title),
+                   "the one that died", 40)
+        self.assertEqual(d.pids()["dcmd: collector sim-b"], other, "the other lives on")
+        waits = [x["restart_in"] for x in d.log_events("child_died")]
+        self.assertGreater(waits[-1], waits[0], waits)  # it is not restarted ever faster
+
     def test_a_collector_hangs(self):
         dcm = self.dcmd().settle([self.a, self.b])
         old = dcm.pids()["dcmd: collector sim-a"]
