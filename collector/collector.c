@@ -272,6 +272,7 @@ static void end(struct collector *c)
 	free_event(c->inspector.tick);
 	free_event(c->sampler.timer);
 	free_event(c->sampler.second);
+	free_event(c->sampler.again);
 	free_event(c->sampler.ended);
 	free_event(c->cycle.status_timer);
 	free_event(c->cycle.config_timer);

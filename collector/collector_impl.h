@@ -195,7 +195,7 @@ struct sampler {
 	double began_at, answered_at;
 	unsigned asked, failed; /* since it was last idle */
 	unsigned late;		/* that failed before that */
-	struct event *timer, *second, *ended;
+	struct event *timer, *second, *again, *ended;
 	char error[256];
 };
 

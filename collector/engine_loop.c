@@ -204,7 +204,8 @@ static bool is_full(const struct engine *e, bool later)
 
 	if (!most || most > e->most)
 		return e->running >= e->most;
-	return e->running >= (later && most > 1 ? most - 1 : most);
+	/* of three or fewer none can be kept free */
+	return e->running >= (later && most > 3 ? most - 1 : most);
 }
 
 /* A ping first. */

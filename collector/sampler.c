@@ -17,6 +17,7 @@
 
 enum { API_ONE_SHOT = 41 };
 static const double second_after = 1;  /* s */
+static const double again_after = 3;   /* s until those that failed are asked anew */
 static const double settled_after = 5; /* s without any answer: those that are left hang */
 static const double too_close = 0.2;   /* s between samples: their difference is noise */
 
@@ -86,6 +87,8 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 		else
 			condition_clear(&c->conditions, COND_STATS_STRETCHED);
 	}
+	if (s->failing)
+		timer_set(s->again, again_after);
 	s->asked = s->failed = 0;
 	session_update(c);
 	c->row_dirty = true;
@@ -193,7 +196,7 @@ static void on_stats(void *arg, const struct engine_reply *r)
 		   !try_again(c, ct, r)) {
 		c->errors++;
 		s->failed++;
-		s->failing = true;
+		s->failing = ct->no_stats = true;
 		snprintf(s->error, sizeof(s->error), "stats failed: %.230s", error);
 		if (r->failure && r->failure != ENGINE_STATUS)
 			session_suspect(c);
@@ -251,6 +254,28 @@ void sampler_want(struct collector *c, struct container *ct)
 }
 
 /* ---- when ------------------------------------------------------------------------------ */
+
+static void enqueue_failed(struct collector *c, struct container *ct, void *arg)
+{
+	(void)arg;
+	if (ct->no_stats)
+		enqueue(c, ct);
+}
+
+/* That the engine serves them again is not to be seen at the next burst only. */
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (!c->session.live)
+		return;
+	inventory_each(c, enqueue_failed, NULL);
+	pump(c);
+	if (sampler_idle(c))
+		event_active(c->sampler.ended, 0, 0);
+}
 
 static void enqueue_each(struct collector *c, struct container *ct, void *arg)
 {
@@ -336,8 +361,11 @@ void sampler_stop(struct collector *c)
 	inventory_each(c, stop_one, NULL);
 	s->limit = limit;
 	s->burst = s->failing = false;
+	s->asked = s->failed = 0;
 	if (s->timer)
 		event_del(s->timer);
+	if (s->again)
+		event_del(s->again);
 }
 
 int sampler_init(struct collector *c)
@@ -349,6 +377,7 @@ int sampler_init(struct collector *c)
 	s->limit = c->cache->stats_concurrency ? c->cache->stats_concurrency : STATS_AUTO;
 	s->timer = evtimer_new(c->base, on_timer, c);
 	s->second = evtimer_new(c->base, on_second, c);
+	s->again = evtimer_new(c->base, on_again, c);
 	s->ended = event_new(c->base, -1, 0, on_ended, c);
-	return s->timer && s->second && s->ended ? 0 : -1;
+	return s->timer && s->second && s->again && s->ended ? 0 : -1;
 }

@@ -159,14 +159,14 @@ static void failed(struct collector *c, enum dcm_step step, const char *error)
 	struct session *se = &c->session;
 	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
 	bool lost = c->session.live;
+	const char *cause = se->transport && se->ops->lost ? se->ops->lost(se->transport) : NULL;
 	char why[256];
 
 	if (lost && mono_now() - se->live_at > steady_after)
 		se->backoff = backoff_first;
-
-	snprintf(why, sizeof(why), "%s", error);
+	snprintf(why, sizeof(why), "%s", cause ? cause : error);
 	c->errors++;
-	se->failed_at = step;
+	se->failed_at = cause ? se->ops->failed(se->transport) : step;
 	ask_stop(c);
 	disconnect(c);
 	m.containers = c->inventory.published;

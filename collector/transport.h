@@ -28,6 +28,9 @@ struct transport_ops {
 	/* The step that it failed at, where done() had a sentence (DCM_STEP_NONE: something
 	 * is lacking here).  NULL: it never does. */
 	enum dcm_step (*failed)(const struct transport *t);
+	/* Why it does not carry any more, once it was ready; NULL where it does, or where
+	 * its connections say it.  The operation may be NULL, too. */
+	const char *(*lost)(const struct transport *t);
 	/* Sets what a request needs on an easy handle: URL base is in *url. */
 	int (*prepare)(struct transport *t, CURL *easy);
 	const char *(*url)(struct transport *t); /* "http://docker" */

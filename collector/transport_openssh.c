@@ -466,7 +466,7 @@ static unsigned program_connections(struct ssh_way *w)
 {
 	if (!w->dials)
 		return 0;
-	return dials_most > 3 ? dials_most - 2 : 1; /* events, and a ping */
+	return dials_most > 2 ? dials_most - 1 : 1; /* and one for the events */
 }
 
 /* With two sessions one is for the events, and nothing may keep the other. */

@@ -40,7 +40,7 @@ struct transport {
 	struct event *files_event, *report;
 	TAILQ_HEAD(, file_request) files;
 	unsigned reading; /* of them, at most SSH_FILES */
-	bool in_callback, closed, opened, up;
+	bool in_callback, closed, opened, up, lost;
 	enum dcm_step failed; /* where why says it is */
 	ssh_why why;
 };
@@ -119,8 +119,12 @@ static void on_down(void *arg, enum dcm_step step, bool other, const char *why)
 {
 	struct transport *t = arg;
 
-	if (t->up)
+	if (t->up) {
+		t->lost = true;
+		t->failed = step;
+		ssh_say(t->why, "%s", why);
 		return;
+	}
 	if (other && may_fall_back(t)) {
 		ssh_why reason;
 
@@ -304,6 +308,11 @@ static enum dcm_step ssh_failed(const struct transport *t)
 	return t->failed;
 }
 
+static const char *ssh_lost(const struct transport *t)
+{
+	return t->lost ? t->why : NULL;
+}
+
 static int ssh_prepare(struct transport *t, CURL *easy)
 {
 	if (t->ops->keeps && !t->ops->keeps(t->way))
@@ -326,6 +335,7 @@ const struct transport_ops transport_ssh = {
     .name = "ssh/libssh2",
     .open = ssh_open,
     .failed = ssh_failed,
+    .lost = ssh_lost,
     .prepare = ssh_prepare,
     .url = ssh_url,
     .connections = ssh_connections,
@@ -336,6 +346,7 @@ const struct transport_ops transport_openssh = {
     .name = "ssh/openssh",
     .open = ssh_open,
     .failed = ssh_failed,
+    .lost = ssh_lost,
     .prepare = ssh_prepare,
     .url = ssh_url,
     .connections = ssh_connections,

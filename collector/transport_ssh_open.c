@@ -2,7 +2,8 @@
  * transport_ssh_open.c - a stream's channel: its turn, its slot, its opening.
  *
  * One channel opens at a time.  Exec channels are counted: sshd's MaxSessions
- * counts them, and one more would fail; how many it allows is learned from that.
+ * counts them, and one more would fail; how many it allows is learned from that, but
+ * not below two: one that just closed may still count there, and is waited for.
  * A connection that libcurl keeps for later gives its slot to one that waits.
  */
 #include <string.h>
@@ -11,6 +12,9 @@
 
 static const double forward_pause = 30; /* s between tries of the direct way */
 static const double idle_least = 0.1;	/* s of quiet before a slot is taken away */
+static const double refused_pause = 0.2; /* s until sshd is asked again */
+static const double still_counted = 1;	/* s that sshd may count a channel that is closed */
+static const double one_is_too_few = 5; /* s that no second channel can be had */
 
 static size_t put_string(char *out, const char *s)
 {
@@ -80,10 +84,32 @@ static bool may_open(struct ssh_way *w, struct ssh_stream *st)
 			st->dial = false;
 		}
 	}
+	if (st->dial && ssh_now() < w->refused_until) {
+		ssh_timer(w->deadline, refused_pause);
+		return false;
+	}
 	if (!st->dial || exec_channels(w) < w->dial_most)
 		return true;
 	make_slot(w);
 	return false;
+}
+
+/* MaxSessions: what is open is what there is, unless one of them just closed. */
+static void refused(struct ssh_way *w, unsigned others)
+{
+	double now = ssh_now();
+
+	if (!w->refused_at)
+		w->refused_at = now;
+	if (others >= 2 && now - w->freed_at > still_counted)
+		w->dial_most = others;
+	w->refused_until = now + refused_pause;
+	ssh_timer(w->deadline, refused_pause);
+	if (others < 2 && w->phase == SSH_UP && now - w->refused_at > one_is_too_few)
+		ssh_fail(w, false,
+			 "%s opens no second session, its MaxSessions is reached: raise it, or "
+			 "allow forwarding to the socket",
+			 w->target->where);
 }
 
 static void open_failed(struct ssh_way *w, struct ssh_stream *st)
@@ -96,9 +122,8 @@ static void open_failed(struct ssh_way *w, struct ssh_stream *st)
 		return;
 	if (st->kind == STREAM_ENGINE && !st->dial && w->dial)
 		return; /* it was only tried; by dial-stdio, then */
-	if (st->dial && others) {
-		/* MaxSessions: what is open is what there is */
-		w->dial_most = others;
+	if (st->dial && (others || ssh_now() - w->freed_at < still_counted)) {
+		refused(w, others);
 		return;
 	}
 	ssh_stream_finish(st, -1, ssh_last(w));
@@ -124,6 +149,8 @@ bool ssh_stream_open(struct ssh_stream *st)
 			return true;
 		}
 		st->state = st->dial ? STREAM_EXEC : STREAM_RUN;
+		if (st->dial && exec_channels(w) > 1)
+			w->refused_at = 0;
 		if (st->kind == STREAM_ENGINE && !st->dial)
 			w->dial = false;
 	}

@@ -142,6 +142,8 @@ struct ssh_way {
 	bool heard;	    /* the server has said something */
 	double patience;    /* s, of the deadline that runs */
 	unsigned dial_most; /* exec channels at once */
+	double freed_at;    /* the last one; sshd may still count it */
+	double refused_at, refused_until; /* since when; 0: it is not */
 	struct ssh_place *place;
 	char *engine;	    /* its socket there; "": only docker knows */
 	bool dial;	    /* the socket cannot be opened: dial-stdio */

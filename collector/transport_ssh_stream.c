@@ -35,6 +35,8 @@ static void stream_free(struct ssh_stream *st)
 
 	local_close(st);
 	TAILQ_REMOVE(&w->streams, st, link);
+	if (st->dial)
+		w->freed_at = ssh_now();
 	if (w->opening == st)
 		w->opening = NULL;
 	if (w->blocked == st)
