@@ -194,6 +194,8 @@ class Live:
                    {c["Id"] for c in self.api.list()}, "the same containers as the engine's")
 
     def test_hosts_row_follows(self):
+        wait_until(lambda: self.dcm.hosts()[self.host]["containers"] == len(self.api.list()),
+                   "an end of what was before")
         before = self.dcm.hosts()[self.host]
         c = self.run_one("row")
         wait_until(lambda: self.dcm.hosts()[self.host]["running"] >= before["running"] + 1 and
