@@ -148,14 +148,20 @@ static void test_bad_item_of_a_list(void **state)
 	assert_false(shown("gone"));
 }
 
-static void test_missing_is_removed(void **state)
+/* Online, and then an inspect of what there is finds nothing. */
+static void start_and_miss_web(void)
 {
-	(void)state;
 	put(0, "web", "running");
 	start_online();
 	fleet[0].inspect = MISSING;
 	event("die", 0);
 	UNTIL(!shown("web"));
+}
+
+static void test_missing_is_removed(void **state)
+{
+	(void)state;
+	start_and_miss_web();
 	assert_int_equal(state_now(), DCM_ONLINE);
 }
 
@@ -163,11 +169,7 @@ static void test_missing_is_removed(void **state)
 static void test_missing_for_a_moment(void **state)
 {
 	(void)state;
-	put(0, "web", "running");
-	start_online();
-	fleet[0].inspect = MISSING;
-	event("die", 0);
-	UNTIL(!shown("web"));
+	start_and_miss_web();
 	fleet[0].inspect = WELL;
 	event("rename", 0);
 	UNTIL(shown("web"));
