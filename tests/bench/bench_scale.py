@@ -54,7 +54,7 @@ class Fleet:
         return time.monotonic() - self.begin
 
     def whole(self):
-        return len(self.dcm.log_events("warmup")) >= self.hosts
+        return len(self.dcm.log_events("host_warm")) >= self.hosts
 
     def measured(self):
         done = self.dcm.run("ps", "--filter", "status=running", "--format", "{cpu_percent}")
