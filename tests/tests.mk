@@ -180,7 +180,11 @@ $(BUILD)/tests/bench_rates: $(call obj,$(addprefix tests/bench/,bench_rates.c fl
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
-BENCH := $(addprefix $(BUILD)/tests/,bench_read bench_rates fresh)
+$(BUILD)/tests/meanwhile: $(call obj,tests/bench/meanwhile.c tests/bench/measure.c) $(BUILD)/libdcm.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(WRITER_LIBS) $(LIB_LIBS) -lm -lpthread
+
+BENCH := $(addprefix $(BUILD)/tests/,bench_read bench_rates fresh meanwhile)
 
 bench:
 	scripts/install-deps --bench

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What collecting costs: a whole refresh of a host of 100 containers on a private engine
-and of 1,000 on a simulated one, the engine's own CPU beside ours, and the load an hour of
-dcm puts on an engine beside what people use instead.
+and of 1,000 on a simulated one, the engine's own CPU beside ours, what a reader notices of a
+refresh, and the load an hour of dcm puts on an engine beside what people use instead.
 
 The floor is the same requests made by curl: a list, an inspect of each container over four
 connections and, meanwhile, one burst of one-shot stats.  Part of `make bench`; needs root.
@@ -105,6 +105,12 @@ class Curl:
                                               "128", "-K", self.stats])]
         assert [p.wait() for p in both] == [0, 0], "curl failed"
 
+    def inspect_all(self):
+        """Seconds that all inspects take, one after the other."""
+        begin = time.perf_counter()
+        subprocess.run(self.base + ["-K", self.inspects], check=True)
+        return time.perf_counter() - begin
+
 
 # ---- a whole refresh -------------------------------------------------------------------------
 
@@ -150,8 +156,42 @@ def refresh(engine, containers, rounds):
         time.sleep(2)
         row(group, "private memory of the idle collector", usage.memory(pid)[0], unit="B",
             goal=3 << 20)
+        reads_meanwhile(dcm, engine, curl)
     dcm.stop()
     return median(ours, "all"), median(ours, "own")
+
+
+# ---- reads meanwhile ---------------------------------------------------------------------------
+
+def reads_meanwhile(dcm, engine, curl):
+    """Rows of look-ups while a refresh of their host runs, beside the same without."""
+    group = "reading a host of %d containers while it is refreshed" % CONTAINERS
+    names = dcm.run("ps", engine.name, "--format", "{name}").stdout.split()
+    quiet, busy = [], []
+    with subprocess.Popen([os.path.join(dcmtest.BUILD, "tests", "meanwhile"), dcm.instance,
+                           dcm.runtime, engine.name, *names], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, bufsize=1) as p:
+        def read_for(seconds):
+            p.stdin.write("%g\n" % seconds)
+            median_ns, most_ns, failed = p.stdout.readline().split()
+            assert failed == "0", "%s look-ups found nothing" % failed
+            return float(median_ns) * 1e-9, float(most_ns) * 1e-9
+        read_for(0.2)
+        for _ in range(ROUNDS):
+            quiet.append(read_for(0.5))
+            with subprocess.Popen([*dcm.client(), "refresh", engine.name],
+                                  stdout=subprocess.DEVNULL) as refreshing:
+                busy.append(read_for(0.5))
+                assert refreshing.poll() is None, "the refresh was done before"
+                assert refreshing.wait() == 0, "refresh failed"
+            time.sleep(0.5)  # what the engine still does for it
+        p.stdin.close()
+    for i, what in enumerate(("point read by name, one field: p50", "… the longest 64 of them")):
+        row(group, what, statistics.median(b[i] for b in busy), "without a refresh",
+            statistics.median(q[i] for q in quiet), ratio=None if i else 1.1)
+        if i == 0:
+            row(group, "", None, "the engine: inspect, one connection kept",
+                statistics.median(curl.inspect_all() for _ in range(ROUNDS)) / len(names))
 
 
 # ---- an hour -----------------------------------------------------------------------------------
