@@ -108,6 +108,10 @@ static int authority(struct endpoint *out, const char *url, const char *s, char 
 		return 0;
 	if (out->kind != ENDPOINT_SSH || *end != '/' || strpbrk(end, "?#"))
 		return bad(err, url, "has something behind the port");
+	for (const char *p = end; *p; p++) /* a shell there may read it: see ssh_dial_command() */
+		if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '\'' || *p == '\\')
+			return bad(err, url, "has a quote, a backslash or a control character in "
+					     "its path");
 	out->path = strdup(end);
 	return out->path ? 0 : bad(err, url, "found no memory");
 }

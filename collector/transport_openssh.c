@@ -176,7 +176,7 @@ static void probe_dial(struct ssh_way *w)
 	struct program_args a;
 	int pair[2];
 
-	program_client(&a, w->target, w->at, w->control, "docker system dial-stdio");
+	program_client(&a, w->target, w->at, w->control, w->target->dial);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		no_memory(w);
 		return;
@@ -365,7 +365,7 @@ static void serve_waiting(struct ssh_way *w)
 {
 	struct program_args a;
 
-	program_client(&a, w->target, w->at, w->control, "docker system dial-stdio");
+	program_client(&a, w->target, w->at, w->control, w->target->dial);
 	for (unsigned i = 0; i < PROGRAM_DIALS && w->n_waiting && running(w) < dials_most; i++) {
 		struct dial *d = &w->dial[i];
 		int copy;

@@ -142,14 +142,15 @@ void program_forward(struct program_args *a, const struct ssh_target *t, const s
 static void host_key_error(const struct ssh_target *t, const char *said, char *why)
 {
 	const char *add_to = t->n_known ? t->known[0] : "~/.ssh/known_hosts";
-	const char *print = strstr(said, "SHA256:");
+	const char *hash = strstr(said, "SHA256:");
+	char print[64] = "?";
 
+	if (hash) {
+		hash += strlen("SHA256:");
+		snprintf(print, sizeof(print), "%.*s", (int)strcspn(hash, " .\r\n"), hash);
+	}
 	if (strstr(said, "HAS CHANGED"))
-		ssh_say(why,
-			"host key of %.60s changed (it shows %.*s, %.60s has another): if that is "
-			"right, ssh-keygen -R '%s' and add it",
-			t->where, print ? (int)strcspn(print, " .\r\n") : 0, print ? print : "",
-			add_to, t->host);
+		ssh_say_changed(t, print, add_to, why);
 	else if (strcasestr(said, "revoked"))
 		ssh_say(why, "host key of %s is revoked in known_hosts: do not trust this host",
 			t->where);

@@ -62,6 +62,7 @@ struct ssh_target {
 	double timeout; /* s to be ready; the shorter of both */
 	unsigned alive_interval, alive_count;
 	char *config;	/* the -F to give to ssh, or NULL */
+	char *dial;	/* the command there that leads to the engine */
 	char where[160];
 };
 struct ssh_resolving;
@@ -183,6 +184,11 @@ const char *ssh_file_read(int exit_status, const char **data, size_t *len);
 /* The socket of what ssh_engine_command printed: a path, NULL for the default, or
  * "" where only the docker program knows the way. */
 const char *ssh_engine_path(char *printed);
+/* `docker system dial-stdio` to the socket at this path, as the docker program runs it
+ * for ssh://HOST/PATH; NULL: to the engine that it finds there by itself.  To be freed. */
+char *ssh_dial_command(const char *path);
+/* The sentence of a host that shows another key (base64 of its SHA256) than the file has. */
+void ssh_say_changed(const struct ssh_target *t, const char *print, const char *file, char *why);
 /* What `docker system dial-stdio` said on its standard error, as a sentence. */
 void ssh_docker_error(const struct ssh_target *t, const char *said, int status, char *why);
 

@@ -63,6 +63,21 @@ char *ssh_file_command(const char *path, size_t max)
 	return command;
 }
 
+char *ssh_dial_command(const char *path)
+{
+	const char *quote;
+	char *command;
+
+	if (!path)
+		return strdup("docker system dial-stdio");
+	quote = strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			     "0123456789/._-") == strlen(path) ? "" : "'";
+	if (asprintf(&command, "docker --host %sunix://%s%s system dial-stdio", quote, path,
+		     quote) < 0)
+		return NULL;
+	return command;
+}
+
 const char *ssh_file_read(int exit_status, const char **data, size_t *len)
 {
 	const size_t mark = sizeof(FILE_MARK) - 1;

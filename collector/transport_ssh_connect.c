@@ -231,6 +231,7 @@ static void host_key_refused(struct ssh_way *w, enum ssh_known_verdict v, const 
 	const char *hash = libssh2_hostkey_hash(w->ssh, LIBSSH2_HOSTKEY_HASH_SHA256);
 	const char *add_to = t->n_known ? t->known[0] : "~/.ssh/known_hosts";
 	char print[64] = "?";
+	ssh_why why;
 
 	if (hash)
 		ssh_base64((const unsigned char *)hash, 32, print);
@@ -238,12 +239,10 @@ static void host_key_refused(struct ssh_way *w, enum ssh_known_verdict v, const 
 		ssh_fail(w, false, "host key of %s (SHA256:%s) is revoked in %.90s: do not trust this "
 				   "host",
 			 t->where, print, file);
-	else if (v == KNOWN_CHANGED)
-		ssh_fail(w, false,
-			 "host key of %.60s changed (it shows SHA256:%s, %.60s has another): if "
-			 "that is right, ssh-keygen -R '%s' and add it",
-			 t->where, print, file, t->host);
-	else
+	else if (v == KNOWN_CHANGED) {
+		ssh_say_changed(t, print, file, why);
+		ssh_fail(w, false, "%s", why);
+	} else
 		ssh_fail(w, false,
 			 "host key of %.60s is unknown: check its SHA256:%s, then ssh-keyscan -p %u "
 			 "%.40s >> %.64s",

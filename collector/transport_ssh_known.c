@@ -247,3 +247,17 @@ void ssh_known_free(struct ssh_known *k)
 		free(k->line[i].blob);
 	free(k);
 }
+
+/* ssh-keygen removes what stands under this very name. */
+void ssh_say_changed(const struct ssh_target *t, const char *print, const char *file, char *why)
+{
+	char name[80];
+
+	if (t->alias || t->port == 22)
+		snprintf(name, sizeof(name), "%.64s", t->alias ? t->alias : t->host);
+	else
+		snprintf(name, sizeof(name), "[%.64s]:%u", t->host, t->port);
+	ssh_say(why, "host key of %.60s changed to SHA256:%s: if that is right, ssh-keygen -f %.64s "
+		     "-R '%s', then add the new one",
+		t->where, print, file, name);
+}

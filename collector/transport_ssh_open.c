@@ -155,7 +155,7 @@ bool ssh_stream_open(struct ssh_stream *st)
 			w->dial = false;
 	}
 	if (st->state == STREAM_EXEC) {
-		const char *command = st->command ? st->command : "docker system dial-stdio";
+		const char *command = st->command ? st->command : w->target->dial;
 
 		rc = libssh2_channel_process_startup(st->channel, "exec", 4, command,
 						     (unsigned)strlen(command));

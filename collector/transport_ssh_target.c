@@ -57,6 +57,7 @@ void ssh_target_free(struct ssh_target *t)
 	free(t->alias);
 	free(t->agent);
 	free(t->config);
+	free(t->dial);
 	for (unsigned i = 0; i < t->n_identities; i++)
 		free(t->identity[i]);
 	for (unsigned i = 0; i < t->n_known; i++)
@@ -228,15 +229,21 @@ static void take(struct ssh_target *t, const struct endpoint *at, const char *ke
 		t->alive_count = (unsigned)number;
 }
 
-/* Files whose names depend on host and user wait for the second pass. */
-static void take_all(struct ssh_target *t, const struct endpoint *at, const char *text, bool names)
+/* Names come first: those of files depend on them.  The user's files of known keys come
+ * before the machine's, which ssh prints first: a new key belongs into the first. */
+static int pass_of(const char *key)
 {
-	static const char *const first[] = {"hostname", "user", "port"};
+	if (!strcmp(key, "hostname") || !strcmp(key, "user") || !strcmp(key, "port"))
+		return 0;
+	return strcmp(key, "globalknownhostsfile") ? 1 : 2;
+}
+
+static void take_all(struct ssh_target *t, const struct endpoint *at, const char *text, int pass)
+{
 
 	while (*text) {
 		char line[4096], *value;
 		size_t n = strcspn(text, "\n"), m = n < sizeof(line) - 1 ? n : sizeof(line) - 1;
-		bool is_name = false;
 
 		memcpy(line, text, m);
 		line[m] = '\0';
@@ -245,17 +252,15 @@ static void take_all(struct ssh_target *t, const struct endpoint *at, const char
 		if (!value)
 			continue;
 		*value++ = '\0';
-		for (size_t i = 0; i < 3; i++)
-			is_name |= !strcmp(line, first[i]);
-		if (is_name == names)
+		if (pass_of(line) == pass)
 			take(t, at, line, value);
 	}
 }
 
 void ssh_target_read(struct ssh_target *t, const struct endpoint *at, const char *text)
 {
-	take_all(t, at, text, true);
-	take_all(t, at, text, false);
+	for (int pass = 0; pass < 3; pass++)
+		take_all(t, at, text, pass);
 }
 
 static void settle(struct ssh_target *t, const struct endpoint *at)
@@ -366,7 +371,8 @@ static struct ssh_target *plain_target(const struct endpoint *at, double timeout
 	t->alive_interval = ALIVE_INTERVAL;
 	t->alive_count = ALIVE_COUNT;
 	t->agent = agent && *agent ? strdup(agent) : NULL;
-	if (!t->name || !t->host || !t->user) {
+	t->dial = ssh_dial_command(at->path);
+	if (!t->name || !t->host || !t->user || !t->dial) {
 		ssh_target_free(t);
 		return NULL;
 	}

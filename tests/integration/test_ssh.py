@@ -267,8 +267,9 @@ class Ways(Ssh):
         self.whole(dcm, "h")
 
     def test_dial_stdio(self):
-        """where forwarding is refused, and where sessions are few"""
-        env = {"DOCKER_HOST": self.engine.url}
+        """where forwarding is refused, and where sessions are few; to the socket that the
+        url names, whatever a session there would take"""
+        env = {"DOCKER_HOST": "unix:///nowhere.sock"}
         s = self.sshd("AllowStreamLocalForwarding no", env=env)
         two = self.sshd("AllowStreamLocalForwarding no", "MaxSessions 2", env=env)
         # Two sessions: one for the events, one for all else, which stats alone would fill.

@@ -109,6 +109,38 @@ static void test_file_command(void **state)
 	rmdir(dir);
 }
 
+static void dials(const char *path, const char *want)
+{
+	char *command = ssh_dial_command(path);
+
+	assert_string_equal(command, want);
+	free(command);
+}
+
+static void test_dial_command(void **state)
+{
+	(void)state;
+	dials(NULL, "docker system dial-stdio");
+	dials("/run/d.sock", "docker --host unix:///run/d.sock system dial-stdio");
+	dials("/a b;c", "docker --host 'unix:///a b;c' system dial-stdio");
+}
+
+static void test_where_a_new_key_belongs(void **state)
+{
+	struct endpoint at = {.port = 22};
+	struct ssh_target *t = calloc(1, sizeof(*t));
+
+	(void)state;
+	t->host = strdup("h");
+	t->user = strdup("u");
+	ssh_target_read(t, &at, "user u\nglobalknownhostsfile /etc/all\nhostname h\n"
+				"userknownhostsfile /home/mine /home/mine2\n");
+	assert_int_equal(t->n_known, 3);
+	assert_string_equal(t->known[0], "/home/mine");
+	assert_string_equal(t->known[2], "/etc/all");
+	ssh_target_free(t);
+}
+
 static void ask_and_answer(struct ssh_http *h, const char *answer, double at)
 {
 	http_asked(h);
@@ -158,7 +190,10 @@ static void test_what_ssh_says(void **state)
 	says("No ED25519 host key is known for h and you have requested strict checking.\r\n"
 	     "Host key verification failed.\r\n", "ssh-keyscan -p 2222");
 	says("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\nSHA256:abc.\r\n"
-	     "Host key verification failed.\r\n", "SHA256:abc");
+	     "Host key verification failed.\r\n", "SHA256:abc: if");
+	says("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n"
+	     "Host key verification failed.\r\n",
+	     "ssh-keygen -f ~/.ssh/known_hosts -R '[192.0.2.1]:2222'");
 	says("ssh: connect to host h port 22: Connection timed out\r\n", "timeout");
 	says("", "without a word");
 	ssh_docker_error(&target, "sh: 1: docker: not found\n", 127, why);
@@ -234,6 +269,8 @@ int main(void)
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_which_engine),
 		cmocka_unit_test(test_file_command),
+		cmocka_unit_test(test_dial_command),
+		cmocka_unit_test(test_where_a_new_key_belongs),
 		cmocka_unit_test(test_idle_connections),
 		cmocka_unit_test(test_what_ssh_says),
 		cmocka_unit_test(test_known_hosts),
