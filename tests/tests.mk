@@ -34,7 +34,7 @@ ASAN := BUILD=$(BUILD)/asan OPT='-O1 -g' \
 	SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 
 asan-build:
-	$(MAKE) $(ASAN) all test-programs
+	$(MAKE) -j$$(nproc) $(ASAN) all test-programs
 asan check-asan: asan-build
 	$(MAKE) $(ASAN) check-unit
 
@@ -53,7 +53,8 @@ $(BUILD)/tests/tsan_%: $(BUILD)/obj/tests/tsan/tsan_%.o $(TEST_PARTS)
 tsan-programs: $(TSAN_BIN)
 	setarch -R tests/run programs $(TSAN_BIN)
 tsan check-tsan:
-	$(MAKE) BUILD=$(BUILD)/tsan OPT='-O1 -g' SAN='-fsanitize=thread -Wno-tsan' tsan-programs
+	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/tsan OPT='-O1 -g' SAN='-fsanitize=thread -Wno-tsan' \
+		tsan-programs
 
 ifneq ($(TSAN_SRC),)
 CHECKS += tsan

@@ -169,18 +169,22 @@ static void assert_ready(const char *status)
 	assert_string_equal(notice(), want);
 }
 
+/* A list of the host that is not heard of again is overdue at once. */
+#define LISTS_SOON "cache: {status_update: 0.1, request_timeout: 0.1}\n"
+
 static void test_service_manager(void **state)
 {
 	unsigned long long usec, last = 0;
 	struct timespec now;
 
 	(void)state;
-	write_config(base);
+	write_config(LISTS_SOON "hosts: {good: {url: \"unix:///x\"}}\n");
 	start();
 	assert_ready("1 hosts");
 	for (int refused = 0; refused < 2; refused++) {
 		write_config(refused ? "hosts: {good: 1}\n"
-				     : "hosts: {good: {url: \"unix:///x\"}, b: {url: \"unix:///x\"}}\n");
+				     : LISTS_SOON "hosts: {good: {url: \"unix:///x\"}, "
+						  "b: {url: \"unix:///x\"}}\n");
 		kill(t.pid, SIGHUP);
 		assert_int_equal(sscanf(notice(), "RELOADING=1\nMONOTONIC_USEC=%llu", &usec), 1);
 		clock_gettime(CLOCK_MONOTONIC, &now);
