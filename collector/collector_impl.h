@@ -94,6 +94,7 @@ struct container {
 	bool again : 1;	    /* asked for while being inspected */
 	bool in_cycle : 1;  /* the cycle waits for its inspect */
 	bool followed : 1; /* looked at once more after it was created */
+	bool unsettled : 1; /* it is to be looked at once more, for what comes of an exec */
 	bool inspected : 1; /* since the last list */
 	bool compose_due : 1;
 	bool sample_queued : 1;

@@ -16,7 +16,7 @@
 
 static const double slow_after = 0.5; /* s: gives its place to another */
 static const double left_after = 5;   /* s: the cycle waits no longer */
-static const double follow_after = 1;  /* s: a second look at what was just created */
+static const double follow_after = 1; /* s: a second look at what may change unheard */
 static const double retry_most = 3, retry_share = 0.3; /* s between inspects that fail: more
 							* where many do */
 
@@ -223,7 +223,8 @@ void inspect_ready(struct inspection *in, bool known, struct dcm_str text)
 	};
 	struct container *ct = in->container;
 	struct collector *c = in->collector;
-	bool follow = record_status_code(in->decoded.rec.status) == DCM_S_CREATED &&
+	/* a start that fails may have no event at all */
+	bool starts = record_status_code(in->decoded.rec.status) == DCM_S_CREATED &&
 		      !ct->in_cycle && !ct->followed;
 
 	if (known)
@@ -231,8 +232,9 @@ void inspect_ready(struct inspection *in, bool known, struct dcm_str text)
 	ct->inspected = true;
 	publish_container(c, ct, &src);
 	finish(in, true);
-	if (follow) { /* a start that fails may have no event at all */
-		ct->followed = true;
+	if (ct->queue == QUEUE_NONE && !ct->inspecting && (starts || ct->unsettled)) {
+		ct->followed |= starts;
+		ct->unsettled = false;
 		inventory_touch(c, ct, follow_after);
 	}
 }

@@ -20,7 +20,8 @@ static const double renew_after = 300; /* s */
 static const double lives_after = 5;   /* s; a stream that ends sooner is a failure */
 
 /* "health_status" alone would make every filter a prefix match on Docker, so its
- * three whole names are given; podman knows it by the bare name only. */
+ * three whole names are given; podman knows it by the bare name only, and tells it when
+ * a check begins: what came of it is there a little after the end of its exec. */
 #define ACTIONS                                                                             \
 	"\"create\",\"start\",\"restart\",\"pause\",\"unpause\",\"die\",\"stop\",\"kill\"," \
 	"\"oom\",\"rename\",\"update\",\"destroy\",\"connect\",\"disconnect\",\"mount\","   \
@@ -28,7 +29,7 @@ static const double lives_after = 5;   /* s; a stream that ends sooner is a fail
 #define HEALTH                                                                      \
 	"\"health_status: healthy\",\"health_status: unhealthy\",\"health_status: " \
 	"starting\""
-#define PODMAN "\"health_status\",\"died\",\"init\",\"cleanup\",\"remove\""
+#define PODMAN "\"health_status\",\"exec_died\",\"died\",\"init\",\"cleanup\",\"remove\""
 
 static bool append_escaped(char *buf, size_t len, const char *text)
 {
@@ -117,8 +118,11 @@ static void container_event(struct collector *c, const struct engine_event *ev)
 	}
 	if (!ct && !inventory_was_destroyed(c, id))
 		ct = inventory_add(c, id);
-	if (ct)
-		inventory_touch(c, ct, c->cache->event_debounce_ms / 1e3);
+	if (!ct)
+		return;
+	if (!strcmp(ev->action, "exec_died"))
+		ct->unsettled = true;
+	inventory_touch(c, ct, c->cache->event_debounce_ms / 1e3);
 }
 
 static bool seen_before(struct watch *w, const struct engine_event *ev)

@@ -250,7 +250,7 @@ class Doctor(dcmtest.Case):
     def test_dcmd_is_gone(self):
         """its memory is still there: nothing that it says of hosts counts as so"""
         dcm = self.dcmd({"h": {"url": self.engine.url}, "off": {"url": "unix:///nowhere"}})
-        wait_until(lambda: dcm.doctor("h")[0] == 0, "h online")
+        wait_until(lambda: dcm.hosts()["h"]["state"] == "online", "h online")
         wait_until(lambda: dcm.hosts()["off"]["state"] == "offline", "off offline")
         dcm.process.kill()
         dcm.process.wait()

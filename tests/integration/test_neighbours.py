@@ -154,8 +154,12 @@ class Neighbours(dcmtest.Case):
             done = dcm.run("--json", "search", text)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertLessEqual(n, len(json.loads(done.stdout)))
-        doctor = {c["check"]: c for c in dcm.json("doctor")}
-        self.assertEqual(doctor["broker"]["status"], "ok", doctor["broker"])
+
+        def broker_is_well():  # a machine that is busy itself may keep it from an answer
+            doctor = {c["check"]: c for c in dcm.json("doctor")}
+            self.assertEqual(doctor["broker"]["status"], "ok", doctor["broker"])
+            return True
+        wait_until(broker_is_well, "a broker that answers beside them")
         for i in range(0, len(bad), 3):
             self.assertIn(b"not a request", bad[i].reply())
             self.assertEqual(bad[i].reply(), b"")

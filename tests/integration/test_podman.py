@@ -268,7 +268,8 @@ class Podmans(Case):
         """create start pause unpause rename die stop health remove, and no list meanwhile"""
         before = self.dcm.json("stats")["refreshes"]
         made = self.api.create("told", ["sh", "-c", "sleep 100000; exit 4"],
-                               Healthcheck={"Test": ["CMD", "true"], "Interval": 3600 * 10**9})
+                               Healthcheck={"Test": ["CMD", "sleep", "1"],
+                                            "Interval": 3600 * 10**9})
         self.addCleanup(self.api.remove, made)
         self.everywhere("told", status="created", health_status=None)
         self.api.start(made)
