@@ -5,11 +5,12 @@
  *	master (logs in) -> which engine? -> forwarding -> does it answer through it?
  *	                 -> else by dial-stdio? -> up
  *
- * One connection to the host: `ssh -M -N`, and everything else goes over it.  Where
- * the socket there can be forwarded, libcurl connects to ssh's own socket, and no
- * other process is left.  Else each connection of libcurl's is given to an `ssh …
- * docker system dial-stdio` over the master, at most four, which live as long as
- * libcurl keeps the connection.  When the master ends, all is over.
+ * One connection to the host and one process here: `ssh -M -N`, and everything else
+ * goes over it.  Where the socket there can be forwarded, libcurl connects to ssh's own
+ * socket.  Else each connection of libcurl's is given to a `docker system dial-stdio`
+ * there, at most four, which live as long as libcurl keeps the connection.  Commands
+ * are the master's own sessions (transport_openssh_run.c).  When the master ends, all
+ * is over.
  */
 #include "transport_openssh.h"
 
@@ -21,7 +22,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ENGINE_SAYS_MAX = 1024 };
@@ -31,12 +31,12 @@ static const double refused_pause = 0.2; /* s until sshd is asked again */
 
 struct dial {
 	struct ssh_way *way;
-	struct ssh_child *child;
+	struct program_run *run;
 	int fd; /* libcurl's connection, kept to serve it anew where sshd refused */
 };
 
 struct reader {
-	struct ssh_child *child;
+	struct program_run *run;
 	ssh_file_done *done;
 	void *arg;
 };
@@ -54,7 +54,8 @@ struct ssh_way {
 	struct ssh_place *place;
 	struct event *look, *deadline, *fail;
 	char control[SSH_PATH], local[SSH_PATH];
-	struct ssh_child *master, *helper;
+	struct ssh_child *master, *forwarder;
+	struct program_run *asking; /* the host, while coming up */
 	struct ssh_ping *ping;
 	bool answered;
 	char *engine; /* "": only docker knows */
@@ -75,11 +76,11 @@ static void hang_up(struct ssh_way *w)
 		close(w->waiting[i]);
 	w->n_waiting = 0;
 	for (unsigned i = 0; i < PROGRAM_DIALS; i++) {
-		if (!w->dial[i].child)
+		if (!w->dial[i].run)
 			continue;
-		ssh_child_kill(w->dial[i].child);
+		program_run_cancel(w->dial[i].run);
 		close(w->dial[i].fd);
-		w->dial[i].child = NULL;
+		w->dial[i].run = NULL;
 	}
 }
 
@@ -132,11 +133,11 @@ static void is_up(struct ssh_way *w, bool dials)
 }
 
 /* docker has answered, or its program has ended: whichever comes last decides. */
-static void dial_probed(struct ssh_way *w, const struct ssh_child_result *r)
+static void dial_probed(struct ssh_way *w, const struct program_result *r)
 {
 	if (w->answered) {
-		ssh_child_kill(w->helper);
-		w->helper = NULL;
+		program_run_cancel(w->asking);
+		w->asking = NULL;
 		is_up(w, true);
 		return;
 	}
@@ -147,17 +148,15 @@ static void dial_probed(struct ssh_way *w, const struct ssh_child_result *r)
 				"room",
 			w->target->where);
 	else
-		ssh_docker_error(w->target, r->err,
-				 r->status != -1 && WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1,
-				 w->why);
+		ssh_docker_error(w->target, r->err, r->status, w->why);
 	fail(w);
 }
 
-static void on_dial_ended(void *arg, const struct ssh_child_result *r)
+static void on_dial_ended(void *arg, const struct program_result *r)
 {
 	struct ssh_way *w = arg;
 
-	w->helper = NULL;
+	w->asking = NULL;
 	dial_probed(w, r);
 }
 
@@ -171,21 +170,26 @@ static void on_dial_answered(void *arg, bool answered)
 		dial_probed(w, NULL);
 }
 
+static struct program_run *over_master(struct ssh_way *w, const char *command, int stdio,
+				       size_t max, double seconds, program_done *done, void *arg)
+{
+	return program_run(w->base, w->target, w->at, w->control, command, stdio, max, seconds,
+			   done, arg);
+}
+
 static void probe_dial(struct ssh_way *w)
 {
-	struct program_args a;
 	int pair[2];
 
-	program_client(&a, w->target, w->at, w->control, w->target->dial);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		no_memory(w);
 		return;
 	}
-	w->helper = ssh_child_start(w->base, a.v, pair[1], 0, step_patience, on_dial_ended, w);
-	if (!w->helper)
+	w->asking = over_master(w, w->target->dial, pair[1], 0, step_patience, on_dial_ended, w);
+	if (!w->asking)
 		close(pair[1]);
 	w->ping = ssh_ping(w->base, pair[0], step_patience, on_dial_answered, w);
-	if (!w->helper || !w->ping)
+	if (!w->asking || !w->ping)
 		no_memory(w);
 }
 
@@ -220,7 +224,7 @@ static void on_forwarded(void *arg, const struct ssh_child_result *r)
 	struct ssh_way *w = arg;
 	int fd = r->status == 0 ? connect_local(w) : -1;
 
-	w->helper = NULL;
+	w->forwarder = NULL;
 	if (w->dead)
 		return;
 	if (fd < 0) {
@@ -242,18 +246,18 @@ static void forward(struct ssh_way *w)
 		return;
 	}
 	program_forward(&a, w->target, w->at, w->control, w->local, engine);
-	w->helper = ssh_child_start(w->base, a.v, -1, 256, step_patience, on_forwarded, w);
-	if (!w->helper)
+	w->forwarder = ssh_child_start(w->base, a.v, -1, 256, step_patience, on_forwarded, w);
+	if (!w->forwarder)
 		no_memory(w);
 }
 
-static void on_engine_said(void *arg, const struct ssh_child_result *r)
+static void on_engine_said(void *arg, const struct program_result *r)
 {
 	struct ssh_way *w = arg;
 	char said[ENGINE_SAYS_MAX + 1];
 	const char *path;
 
-	w->helper = NULL;
+	w->asking = NULL;
 	if (w->dead)
 		return;
 	memcpy(said, r->out, r->out_len + 1);
@@ -265,8 +269,6 @@ static void on_engine_said(void *arg, const struct ssh_child_result *r)
 
 static void logged_in(struct ssh_way *w)
 {
-	struct program_args a;
-
 	event_del(w->deadline);
 	w->step = DCM_STEP_DOCKER;
 	if (w->at->path) {
@@ -274,10 +276,9 @@ static void logged_in(struct ssh_way *w)
 		forward(w);
 		return;
 	}
-	program_client(&a, w->target, w->at, w->control, ssh_engine_command);
-	w->helper = ssh_child_start(w->base, a.v, -1, ENGINE_SAYS_MAX, ask_patience, on_engine_said,
-				    w);
-	if (!w->helper)
+	w->asking = over_master(w, ssh_engine_command, -1, ENGINE_SAYS_MAX, ask_patience,
+				on_engine_said, w);
+	if (!w->asking)
 		no_memory(w);
 }
 
@@ -322,7 +323,7 @@ static unsigned running(const struct ssh_way *w)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < PROGRAM_DIALS; i++)
-		n += w->dial[i].child != NULL;
+		n += w->dial[i].run != NULL;
 	return n;
 }
 
@@ -347,11 +348,11 @@ static void refused(struct ssh_way *w, struct dial *d)
 	ssh_timer(w->look, refused_pause);
 }
 
-static void on_stream_ended(void *arg, const struct ssh_child_result *r)
+static void on_stream_ended(void *arg, const struct program_result *r)
 {
 	struct dial *d = arg;
 
-	d->child = NULL;
+	d->run = NULL;
 	if (!d->way->dead && strstr(r->err, "refused by peer")) {
 		refused(d->way, d);
 		return;
@@ -363,14 +364,11 @@ static void on_stream_ended(void *arg, const struct ssh_child_result *r)
 
 static void serve_waiting(struct ssh_way *w)
 {
-	struct program_args a;
-
-	program_client(&a, w->target, w->at, w->control, w->target->dial);
 	for (unsigned i = 0; i < PROGRAM_DIALS && w->n_waiting && running(w) < dials_most; i++) {
 		struct dial *d = &w->dial[i];
 		int copy;
 
-		if (d->child)
+		if (d->run)
 			continue;
 		d->way = w;
 		d->fd = w->waiting[0];
@@ -378,8 +376,8 @@ static void serve_waiting(struct ssh_way *w)
 		memmove(w->waiting, w->waiting + 1, w->n_waiting * sizeof(w->waiting[0]));
 		copy = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
 		if (copy >= 0)
-			d->child = ssh_child_start(w->base, a.v, copy, 0, 0, on_stream_ended, d);
-		if (!d->child) {
+			d->run = over_master(w, w->target->dial, copy, 0, 0, on_stream_ended, d);
+		if (!d->run) {
 			close(d->fd);
 			if (copy >= 0)
 				close(copy);
@@ -408,8 +406,9 @@ static void program_close(struct ssh_way *w)
 	hang_up(w);
 	ssh_ping_cancel(w->ping);
 	for (unsigned i = 0; i < SSH_FILES; i++)
-		ssh_child_kill(w->reader[i].child);
-	ssh_child_kill(w->helper);
+		program_run_cancel(w->reader[i].run);
+	program_run_cancel(w->asking);
+	ssh_child_kill(w->forwarder);
 	ssh_child_kill(w->master);
 	ssh_place_close(w->place);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -475,15 +474,14 @@ static bool program_keeps(struct ssh_way *w)
 	return !w->dials || dials_most > 2;
 }
 
-static void on_file(void *arg, const struct ssh_child_result *r)
+static void on_file(void *arg, const struct program_result *r)
 {
 	struct reader *reader = arg;
-	int status = r->status != -1 && WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
 	const char *data = r->out, *error;
 	size_t len = r->out_len;
 
-	reader->child = NULL;
-	error = ssh_file_read(status, &data, &len);
+	reader->run = NULL;
+	error = ssh_file_read(r->status, &data, &len);
 	reader->done(reader->arg, data, len, error);
 }
 
@@ -491,21 +489,19 @@ static int program_read_file(struct ssh_way *w, const char *path, size_t max, ss
 			     void *arg)
 {
 	struct reader *reader = w->reader;
-	struct program_args a;
 	char *command;
 
-	while (reader < w->reader + SSH_FILES && reader->child)
+	while (reader < w->reader + SSH_FILES && reader->run)
 		reader++;
 	if (w->dead || !w->up || reader == w->reader + SSH_FILES ||
 	    !(command = ssh_file_command(path, max)))
 		return -1;
 	reader->done = done;
 	reader->arg = arg;
-	program_client(&a, w->target, w->at, w->control, command);
-	reader->child = ssh_child_start(w->base, a.v, -1, max + SSH_FILE_EXTRA, step_patience,
-					on_file, reader);
+	reader->run = over_master(w, command, -1, max + SSH_FILE_EXTRA, step_patience, on_file,
+				  reader);
 	free(command);
-	return reader->child ? 0 : -1;
+	return reader->run ? 0 : -1;
 }
 
 const struct ssh_backend_ops ssh_openssh = {

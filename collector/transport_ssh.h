@@ -16,7 +16,12 @@
  *	transport_ssh_stream.c	its channels
  *	transport_ssh_open.c	how they open
  *	transport_ssh_sftp.c	files by SFTP
+ *	transport_ssh_output.c	what a program prints
  *	transport_openssh.c	backend: the system's ssh
+ *	transport_openssh_args.c	how it is called, and what it says
+ *	transport_openssh_run.c	a command over its master
+ *	transport_openssh_ping.c	does an engine answer there?
+ *	transport_ssh_mux.c	the bytes that the master understands
  */
 #ifndef DCM_TRANSPORT_SSH_H
 #define DCM_TRANSPORT_SSH_H

@@ -17,17 +17,11 @@
 #include <unistd.h>
 
 #include "transport_ssh.h"
-
-struct output {
-	struct event *event;
-	int fd;
-	char *data;
-	size_t len, max;
-};
+#include "transport_ssh_output.h"
 
 struct ssh_child {
 	struct event *ended, *limit, *linger;
-	struct output out, err;
+	struct ssh_output out, err;
 	pid_t pid;
 	int status;
 	bool reaped, late;
@@ -35,27 +29,15 @@ struct ssh_child {
 	void *arg;
 };
 
-static void output_close(struct output *o)
-{
-	if (o->event)
-		event_free(o->event);
-	o->event = NULL;
-	if (o->fd >= 0)
-		close(o->fd);
-	o->fd = -1;
-}
-
 static void child_free(struct ssh_child *c)
 {
 	struct event *all[] = {c->ended, c->limit, c->linger};
 
-	output_close(&c->out);
-	output_close(&c->err);
+	ssh_output_free(&c->out);
+	ssh_output_free(&c->err);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i])
 			event_free(all[i]);
-	free(c->out.data);
-	free(c->err.data);
 	free(c);
 }
 
@@ -70,54 +52,18 @@ static void finish(struct ssh_child *c)
 	void (*done)(void *, const struct ssh_child_result *) = c->done;
 	void *arg = c->arg;
 
-	c->out.data[c->out.len] = c->err.data[c->err.len] = '\0';
 	done(arg, &r);
 	child_free(c);
 }
 
-static void finish_if_over(struct ssh_child *c)
+static void finish_if_over(void *arg)
 {
+	struct ssh_child *c = arg;
+
 	if (c->reaped && c->out.fd < 0 && c->err.fd < 0)
 		finish(c);
 	else if (c->reaped)
 		ssh_timer(c->linger, 0.5);
-}
-
-/* What is above the maximum is read and forgotten: the child must not wait. */
-static void on_output(struct ssh_child *c, struct output *o)
-{
-	char buf[4096];
-	ssize_t n = read(o->fd, buf, sizeof(buf));
-	size_t keep;
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		output_close(o);
-		finish_if_over(c);
-		return;
-	}
-	keep = (size_t)n < o->max - o->len ? (size_t)n : o->max - o->len;
-	memcpy(o->data + o->len, buf, keep);
-	o->len += keep;
-}
-
-static void on_out(evutil_socket_t fd, short what, void *arg)
-{
-	struct ssh_child *c = arg;
-
-	(void)fd;
-	(void)what;
-	on_output(c, &c->out);
-}
-
-static void on_err(evutil_socket_t fd, short what, void *arg)
-{
-	struct ssh_child *c = arg;
-
-	(void)fd;
-	(void)what;
-	on_output(c, &c->err);
 }
 
 static void on_ended(evutil_socket_t fd, short what, void *arg)
@@ -170,7 +116,8 @@ static _Noreturn void become(const char *const argv[], int in, int out, int err,
 	_exit(127);
 }
 
-static int start(struct ssh_child *c, const char *const argv[], int stdio)
+/* output: its standard output (-1 with stdio) and standard error. */
+static int start(struct ssh_child *c, const char *const argv[], int stdio, int output[2])
 {
 	int out[2] = {-1, -1}, err[2] = {-1, -1}, null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	pid_t self = getpid();
@@ -186,8 +133,8 @@ static int start(struct ssh_child *c, const char *const argv[], int stdio)
 	close(err[1]);
 	if (out[1] >= 0)
 		close(out[1]);
-	c->out.fd = out[0];
-	c->err.fd = err[0];
+	output[0] = out[0];
+	output[1] = err[0];
 	return 0;
 fail:
 	for (int i = 0; i < 2; i++) {
@@ -201,37 +148,26 @@ fail:
 	return -1;
 }
 
-static int watch(struct event_base *base, struct ssh_child *c, struct output *o,
-		 event_callback_fn cb)
-{
-	if (o->fd < 0)
-		return 0;
-	fcntl(o->fd, F_SETFL, O_NONBLOCK);
-	o->event = event_new(base, o->fd, EV_READ | EV_PERSIST, cb, c);
-	return o->event ? event_add(o->event, NULL) : -1;
-}
-
 struct ssh_child *ssh_child_start(struct event_base *base, const char *const argv[], int stdio,
 				  size_t max, double seconds,
 				  void (*done)(void *arg, const struct ssh_child_result *r),
 				  void *arg)
 {
 	struct ssh_child *c = calloc(1, sizeof(*c));
+	int output[2], no_out, no_err;
 
 	if (!c)
 		return NULL;
-	*c = (struct ssh_child){.out = {.fd = -1, .max = max},
-				.err = {.fd = -1, .max = SSH_CHILD_ERR_MAX},
-				.done = done,
-				.arg = arg};
-	c->out.data = calloc(1, max + 1);
-	c->err.data = calloc(1, SSH_CHILD_ERR_MAX + 1);
+	c->done = done;
+	c->arg = arg;
+	no_out = ssh_output_init(&c->out, max, finish_if_over, c);
+	no_err = ssh_output_init(&c->err, SSH_CHILD_ERR_MAX, finish_if_over, c);
 	c->ended = evsignal_new(base, SIGCHLD, on_ended, c);
 	c->limit = evtimer_new(base, on_limit, c);
 	c->linger = evtimer_new(base, on_linger, c);
 	/* SIGCHLD is watched before there is a child: none is missed */
-	if (!c->out.data || !c->err.data || !c->ended || !c->limit || !c->linger ||
-	    event_add(c->ended, NULL) || start(c, argv, stdio)) {
+	if (no_out || no_err || !c->ended || !c->limit || !c->linger || event_add(c->ended, NULL) ||
+	    start(c, argv, stdio, output)) {
 		child_free(c);
 		return NULL;
 	}
@@ -239,7 +175,8 @@ struct ssh_child *ssh_child_start(struct event_base *base, const char *const arg
 		close(stdio);
 	if (seconds > 0)
 		ssh_timer(c->limit, seconds);
-	if (watch(base, c, &c->out, on_out) || watch(base, c, &c->err, on_err)) {
+	if ((stdio < 0 && ssh_output_watch(base, &c->out, output[0])) |
+	    ssh_output_watch(base, &c->err, output[1])) {
 		ssh_child_kill(c);
 		return NULL;
 	}
@@ -248,7 +185,6 @@ struct ssh_child *ssh_child_start(struct event_base *base, const char *const arg
 
 const char *ssh_child_said(const struct ssh_child *c)
 {
-	c->err.data[c->err.len] = '\0';
 	return c->err.data;
 }
 

@@ -1,7 +1,7 @@
 /*
  * fuzz_ssh.c - files and answers that the SSH transport reads.  The first byte says
  * what the rest is: known_hosts, a private key, what `ssh -G` prints, what a command on
- * the host answers, HTTP through a tunnel, or base64.
+ * the host answers, HTTP through a tunnel, base64, or what an ssh master says.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../collector/transport_ssh_known.h"
+#include "../../collector/transport_ssh_mux.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -140,6 +141,20 @@ static void try_base64(const char *s, size_t len)
 	free(text);
 }
 
+/* What is taken is there; what is not, no more of it makes whole. */
+static void try_master(const uint8_t *data, size_t len)
+{
+	struct mux_answer a;
+	size_t n;
+
+	for (; (n = mux_read(data, len, &a)); data += n, len -= n) {
+		check(n <= len && n >= 8 && a.kind != MUX_MORE && a.kind != MUX_BAD);
+		check(a.kind != MUX_REFUSED || strlen(a.reason) < sizeof(a.reason));
+		check(mux_read(data, n - 1, &a) == 0 && a.kind == MUX_MORE);
+	}
+	check(a.kind == MUX_BAD || (a.kind == MUX_MORE && len < MUX_PACKET_MAX));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text;
@@ -167,6 +182,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 5:
 		try_http(text, len, data[0] / 8 + 1u);
+		break;
+	case 6:
+		try_master(data + 1, len);
 		break;
 	default:
 		try_base64(text, len);

@@ -149,6 +149,52 @@ class Ways(Ssh):
         self.assertEqual(p.count("Accepted publickey"), 1)
         wait_until(lambda: not p.programs(), "an end of what was asked there")
 
+    def test_the_program_is_started_once(self):
+        """the system's ssh: refreshes, files and streams are all the master's"""
+        compose = os.path.join(self.engine.dir, "stack", "compose.yml")
+        with open(compose) as f:
+            before = f.read()
+
+        def write(text):
+            with open(compose, "w") as f:
+                f.write(text)
+        self.addCleanup(write, before)
+        env = {"DOCKER_HOST": self.engine.url}
+        s, dial = self.sshd(), self.sshd("AllowStreamLocalForwarding no", env=env)
+        tools = dcmtest.fresh("t")
+        started = os.path.join(tools, "started")
+        with open(os.path.join(tools, "ssh"), "w") as f:
+            f.write("#!/bin/sh\necho \"$*\" >>%s\nexec %s \"$@\"\n" % (started, shutil.which("ssh")))
+        os.chmod(os.path.join(tools, "ssh"), 0o755)
+        dcm = self.dcmd(env={"PATH": tools + ":" + os.environ["PATH"]},
+                        forward=self.entry(s, ssh_backend="openssh"),
+                        dial=self.entry(dial, ssh_backend="openssh", stats=False))
+        for host in ("forward", "dial"):
+            self.online(dcm, host, "ssh/openssh")
+            self.whole(dcm, host)
+
+        def starts():
+            with open(started) as f:
+                return f.read().splitlines()
+
+        def children(host):
+            with open("/proc/%d/task/%d/children" % (2 * (dcm.pids()["dcmd: collector " + host],))) as f:
+                return len(f.read().split())
+        first = starts()
+        self.assertEqual(len([x for x in first if " -M " in x]), 2, first)
+        for i in range(10):
+            text = "services: {web: {image: busybox}} # %d\n" % i
+            write(text)
+            for host in ("forward", "dial"):
+                dcm.json("refresh", host)
+                self.assertEqual(dcm.get(host, "ssh-web")["compose_file_content"], text)
+                self.assertEqual(children(host), 1)
+        self.assertEqual(starts(), first)
+        wait_until(lambda: not s.programs(), "an end of what was asked there")
+        wait_until(lambda: all("dial-stdio" in x for x in dial.programs()),
+                   "an end of what was asked there")
+        self.assertEqual(s.count("Accepted publickey"), 1)
+
     def test_encrypted_key_and_agent(self):
         s = self.sshd()
         key = s.key("ed25519", "secret", "passphrase")
