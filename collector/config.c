@@ -226,25 +226,34 @@ static char *base_of(const char *path)
 	return out;
 }
 
+static void tell(void *arg, unsigned line, unsigned column, const char *what)
+{
+	struct checker *c = arg;
+	const struct ynode at = {.line = line, .column = column};
+
+	check_error(c, &at, "%s", what);
+}
+
 int config_parse(struct config *out, const char *path, const char *text, size_t len,
 		 struct config_errors *e)
 {
 	struct arena arena = {.max = NODES_BYTES_MAX};
 	struct checker c = {.path = path, .base = base_of(path), .errors = e, .out = out};
 	struct ynode *root;
-	struct yerror bad;
+	struct yerrors told = {tell, &c};
 	size_t before = e->n;
 
 	if (config_init(out) < 0 || !c.base) {
 		errors_add(e, "%s:1:1: no memory, or no working directory; expected both", path);
-	} else if (yaml_parse(text, len, &arena, &root, &bad) < 0) {
-		errors_add(e, "%s:%u:%u: %s", path, bad.line, bad.column, bad.what);
-	} else {
+	} else if (yaml_parse(text, len, &arena, &root, &told) == 0) {
 		out->source = strdup(path);
 		parse_top(&c, root);
 	}
 	if (e->n > before)
 		check_sort(e->v + before, e->n - before, path);
+	if (e->n == CONFIG_ERRORS_MAX)
+		errors_add(e, "%s: there are more errors than these %d; expected none", path,
+			   CONFIG_ERRORS_MAX);
 	check_sort(out->warnings, out->n_warnings, path);
 	arena_free(&arena);
 	free(c.base);

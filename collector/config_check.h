@@ -14,7 +14,7 @@
 #include "config_yaml.h"
 
 enum {
-	CONFIG_ERRORS_MAX = 100,  /* told of one file; there more are not */
+	CONFIG_ERRORS_MAX = 4096, /* told of one file, and that there are more */
 	CONFIG_VISITS_MAX = 200000, /* pairs looked at, merged ones each time */
 	CONFIG_HOSTS_MAX = 1024,
 	CONFIG_LIST_MAX = 1024,	  /* items of tags, redact */

@@ -36,6 +36,8 @@ char *docker_current_context(void);
 
 /* May s stand as a host name or user (on ssh's command line, too)? */
 bool endpoint_name_ok(const char *s);
+/* One that may be a host's; with a ':' it must be an IPv6 address. */
+bool endpoint_host_ok(const char *s);
 /* Is the path of a unix socket short enough for connect()? */
 bool endpoint_socket_fits(const char *path);
 void endpoint_clear(struct endpoint *e);

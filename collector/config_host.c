@@ -121,6 +121,8 @@ static void check_tls(struct checker *c, const struct raw *r, struct endpoint *a
 	free(p.v);
 }
 
+#define SIGNS "spaces, quotes, slashes or signs of the shell"
+
 /* unix://~/x and unix://x mean what they would mean as a path. */
 static void settle_socket(struct checker *c, const struct ynode *url, struct endpoint *at)
 {
@@ -136,15 +138,26 @@ static void settle_socket(struct checker *c, const struct ynode *url, struct end
 			    "socket's path; expected a shorter one");
 }
 
-static void check_name(struct checker *c, const struct pairs *p, const char *key, const char *s)
+static void check_names(struct checker *c, const struct pairs *p, const struct raw *r)
+{
+	if (r->hostname && !endpoint_host_ok(r->hostname))
+		check_error(c, pairs_find(p, "hostname")->value,
+			    "hostname is \"%.80s\"; expected a name or an address without " SIGNS
+			    ", that begins with no '-' (a port goes to `port`)",
+			    r->hostname);
+	if (r->user && !endpoint_name_ok(r->user))
+		check_error(c, pairs_find(p, "user")->value,
+			    "user is \"%.80s\"; expected a name without " SIGNS
+			    ", that begins with no '-'",
+			    r->user);
+}
+
+/* Was the key given with something in it? */
+static bool given(const struct pairs *p, const char *key)
 {
 	const struct pair *at = pairs_find(p, key);
 
-	if (s && at && !endpoint_name_ok(s))
-		check_error(c, at->value,
-			    "%s is \"%.80s\"; expected a name without spaces, quotes or slashes, "
-			    "that begins with no '-'",
-			    key, s);
+	return at && ynode_type(at->value) != YT_NULL;
 }
 
 /* docker_context wins over url, url over hostname. */
@@ -154,8 +167,7 @@ static void settle_endpoint(struct checker *c, const struct pair *host, const st
 	struct endpoint *at = &r->h.at;
 	char err[ENDPOINT_ERR];
 
-	check_name(c, p, "hostname", r->hostname);
-	check_name(c, p, "user", r->user);
+	check_names(c, p, r);
 	at->verify = true;
 	if (r->context) {
 		if (endpoint_from_context(at, r->context, err) < 0)
@@ -177,7 +189,7 @@ static void settle_endpoint(struct checker *c, const struct pair *host, const st
 			    "the host \"%.80s\" says not where it is; expected hostname, url or "
 			    "docker_context",
 			    host->key->text);
-	} else if (!c->errors->n) {
+	} else if (!given(p, "hostname") && !given(p, "url") && !given(p, "docker_context")) {
 		check_error(c, host->key,
 			    "the host \"%.80s\" has an empty address; expected a value for "
 			    "hostname, url or docker_context",

@@ -2,9 +2,11 @@
  * config_url.c - an engine's URL to an endpoint.  Pure: text in, struct or a
  * clause out.
  *
- * User and host name end up on the command line of ssh: a leading '-', white
- * space or a control character in them is refused here.
+ * User and host name end up on the command line of ssh, and from there perhaps on a
+ * shell's (ProxyCommand): a leading '-', white space, a control character or a sign of
+ * the shell in them is refused here.
  */
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +43,26 @@ bool endpoint_name_ok(const char *s)
 	if (!*s || *s == '-')
 		return false;
 	for (; *s; s++)
-		if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("/?#@[]\\\"'", *s))
+		if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("/?#@[]\\\"'`$;&<>|(){}", *s))
 			return false;
 	return true;
+}
+
+bool endpoint_host_ok(const char *s)
+{
+	size_t n = strcspn(s, "%"); /* %ZONE */
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr v6;
+
+	if (!endpoint_name_ok(s))
+		return false;
+	if (!strchr(s, ':'))
+		return true;
+	if (n >= sizeof(address))
+		return false;
+	memcpy(address, s, n);
+	address[n] = '\0';
+	return inet_pton(AF_INET6, address, &v6) == 1;
 }
 
 bool endpoint_socket_fits(const char *path)
@@ -73,7 +92,7 @@ static bool host_port(struct endpoint *out, const char *s, const char *end)
 			host_end = end;
 	}
 	out->hostname = strndup(s, (size_t)(host_end - s));
-	if (!out->hostname || !endpoint_name_ok(out->hostname))
+	if (!out->hostname || !endpoint_host_ok(out->hostname))
 		return false;
 	if (!port)
 		return true;

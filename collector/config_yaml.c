@@ -4,8 +4,9 @@
  * Part: the only file of the configuration that knows libyaml.  It reads
  * libyaml's events, not its document, so that depth, nodes and anchors are
  * bounded while they come, and an alias inside its own anchor is an error
- * instead of a cycle.  Pure: bytes in, tree or one error out (after a syntax
- * error nothing that follows could be trusted).
+ * instead of a cycle.  Pure: bytes in, tree and errors out.  After a syntax error
+ * nothing that follows could be trusted, so it is the only one; a node that alone is
+ * no good leaves the rest as it is.
  */
 #include "config_yaml.h"
 
@@ -24,7 +25,7 @@ struct anchor {
 struct loader {
 	yaml_parser_t parser;
 	struct arena *arena;
-	struct yerror *err;
+	const struct yerrors *errors;
 	const char *text;
 	struct anchor *anchors;
 	size_t n_anchors;
@@ -33,9 +34,7 @@ struct loader {
 
 static int fail(struct loader *l, yaml_mark_t at, const char *what)
 {
-	l->err->line = (unsigned)at.line + 1;
-	l->err->column = (unsigned)at.column + 1;
-	snprintf(l->err->what, sizeof(l->err->what), "%s", what);
+	l->errors->tell(l->errors->arg, (unsigned)at.line + 1, (unsigned)at.column + 1, what);
 	return -1;
 }
 
@@ -89,6 +88,14 @@ static struct ynode *new_node(struct loader *l, enum ykind kind, yaml_mark_t at)
 	n->line = (unsigned)at.line + 1;
 	n->column = (unsigned)at.column + 1;
 	return n;
+}
+
+/* Tells a fault of this node alone. */
+static int bad_node(struct loader *l, yaml_mark_t at, const char *what, struct ynode **out)
+{
+	fail(l, at, what);
+	*out = new_node(l, Y_BAD, at);
+	return *out ? 0 : -1;
 }
 
 static struct anchor *find_anchor(struct loader *l, const char *name)
@@ -176,6 +183,8 @@ static bool tag_is(const yaml_char_t *tag, const char *name)
 	       !strcmp((const char *)tag + 18, name);
 }
 
+static const char unknown_tag[] = "a tag that dcm does not know; expected no tag";
+
 static int load_scalar(struct loader *l, const yaml_event_t *ev, struct ynode **out)
 {
 	size_t len = ev->data.scalar.length;
@@ -186,9 +195,9 @@ static int load_scalar(struct loader *l, const yaml_event_t *ev, struct ynode **
 	if (!n)
 		return -1;
 	if (memchr(ev->data.scalar.value, '\0', len))
-		return fail(l, ev->start_mark, "a NUL in a string; expected text");
+		return bad_node(l, ev->start_mark, "a NUL in a string; expected text", out);
 	if (tag && !tag_is(tag, "str") && strcmp((const char *)tag, "!"))
-		return fail(l, ev->start_mark, "a tag that dcm does not know; expected no tag");
+		return bad_node(l, ev->start_mark, unknown_tag, out);
 	text = arena_alloc(l->arena, len + 1);
 	if (!text)
 		return no_memory(l, ev->start_mark);
@@ -211,7 +220,7 @@ static int load_alias(struct loader *l, const yaml_event_t *ev, struct ynode **o
 	}
 	snprintf(what, sizeof(what), "the alias *%.60s %s; expected the name of an anchor above",
 		 name, a ? "stands inside its own anchor" : "has no anchor");
-	return fail(l, ev->start_mark, what);
+	return bad_node(l, ev->start_mark, what, out);
 }
 
 static int load_collection(struct loader *l, const yaml_event_t *ev, unsigned depth,
@@ -227,8 +236,6 @@ static int load_collection(struct loader *l, const yaml_event_t *ev, unsigned de
 
 	if (depth >= YAML_DEPTH_MAX)
 		return fail(l, ev->start_mark, "nested deeper than 32 levels; expected fewer");
-	if (tag && !tag_is(tag, map ? "map" : "seq"))
-		return fail(l, ev->start_mark, "a tag that dcm does not know; expected no tag");
 	n = new_node(l, map ? Y_MAP : Y_LIST, ev->start_mark);
 	if (!n || begin_anchor(l, name, ev->start_mark, &index) < 0)
 		return -1;
@@ -237,6 +244,10 @@ static int load_collection(struct loader *l, const yaml_event_t *ev, unsigned de
 		return -1;
 	if (map)
 		n->n /= 2;
+	if (tag && !tag_is(tag, map ? "map" : "seq")) {
+		fail(l, ev->start_mark, unknown_tag);
+		n->kind = Y_BAD;
+	}
 	if (index >= 0)
 		l->anchors[index].node = n;
 	*out = n;
@@ -281,7 +292,7 @@ static int load_stream(struct loader *l, struct ynode **root)
 		if (type == YAML_DOCUMENT_START_EVENT && have) {
 			fail(l, ev.start_mark, "a second YAML document; expected one in a file");
 			yaml_event_delete(&ev);
-			return -1;
+			return 0;
 		}
 		if (type == YAML_SCALAR_EVENT || type == YAML_ALIAS_EVENT ||
 		    type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) {
@@ -297,9 +308,9 @@ static int load_stream(struct loader *l, struct ynode **root)
 }
 
 int yaml_parse(const char *text, size_t len, struct arena *a, struct ynode **root,
-	       struct yerror *err)
+	       const struct yerrors *errors)
 {
-	struct loader l = {.arena = a, .err = err, .text = text};
+	struct loader l = {.arena = a, .errors = errors, .text = text};
 	int rc;
 
 	*root = NULL;
@@ -387,6 +398,8 @@ enum ytype ynode_type(const struct ynode *n)
 		return YT_LIST;
 	if (n->kind == Y_MAP)
 		return YT_MAP;
+	if (n->kind == Y_BAD)
+		return YT_BAD;
 	if (!n->plain)
 		return YT_STR;
 	if (any_of(n->text, words_null))
@@ -403,7 +416,7 @@ enum ytype ynode_type(const struct ynode *n)
 const char *ytype_name(enum ytype t)
 {
 	static const char *const names[] = {"nothing", "a boolean", "an integer", "a number",
-					    "a string", "a list", "a map"};
+					    "a string", "a list", "a map", "no good"};
 
 	return names[t];
 }

@@ -11,8 +11,8 @@
 
 #include "arena.h"
 
-enum ykind { Y_SCALAR, Y_LIST, Y_MAP };
-enum ytype { YT_NULL, YT_BOOL, YT_INT, YT_FLOAT, YT_STR, YT_LIST, YT_MAP };
+enum ykind { Y_SCALAR, Y_LIST, Y_MAP, Y_BAD /* what is wrong with it was told */ };
+enum ytype { YT_NULL, YT_BOOL, YT_INT, YT_FLOAT, YT_STR, YT_LIST, YT_MAP, YT_BAD };
 
 /* An alias is its anchor's own node, so a node may have several parents; there
  * are no cycles. */
@@ -25,9 +25,10 @@ struct ynode {
 	size_t n;
 };
 
-struct yerror {
-	unsigned line, column;
-	char what[256];
+/* Is told each fault, where and what. */
+struct yerrors {
+	void (*tell)(void *arg, unsigned line, unsigned column, const char *what);
+	void *arg;
 };
 
 enum {
@@ -37,10 +38,11 @@ enum {
 	YAML_ANCHORS_MAX = 1024,
 };
 
-/* Parses one document.  0 with *root (NULL: the text holds no document), or -1
- * with *err.  Nodes live in the arena. */
+/* Parses one document.  0 with *root (NULL: the text holds no document); a node that
+ * is no good (an unknown tag or alias) was told and is Y_BAD.  -1: it was told why
+ * nothing can be read.  Nodes live in the arena. */
 int yaml_parse(const char *text, size_t len, struct arena *a, struct ynode **root,
-	       struct yerror *err);
+	       const struct yerrors *errors);
 
 /* What YAML 1.1 takes the node for. */
 enum ytype ynode_type(const struct ynode *n);

@@ -285,11 +285,13 @@ static void test_errors_are_bounded(void **state)
 	FILE *f = open_memstream(&s, &len);
 
 	(void)state;
-	for (int i = 0; i < 3000; i++)
-		fprintf(f, "k%d: 1\n", i);
+	fputs("hosts:\n", f);
+	for (int i = 0; i < 1000; i++)
+		fprintf(f, "  h%d: {url: \"unix:///x\", a: 1, b: 1, c: 1, d: 1, e: 1}\n", i);
 	fclose(f);
 	assert_int_equal(config_parse(&c, "x", s, len, &e), -1);
-	assert_int_equal(e.n, 100);
+	assert_int_equal(e.n, 4097);
+	assert_non_null(strstr(e.v[4096], "more errors"));
 	config_errors_free(&e);
 	free(s);
 }
@@ -436,6 +438,12 @@ static int settle(void **state)
 	setenv("XDG_CONFIG_HOME", home, 1); /* holds no dcm/hosts.yml */
 	setenv("DOCKER_CONFIG", docker, 1);
 	setenv("DCM_TEST_USER", "me", 1);
+	setenv("DCM_TEST_PORT", "2222", 1);
+	setenv("DCM_TEST_BIG", "70000", 1);
+	setenv("DCM_TEST_YES", "yes", 1);
+	setenv("DCM_TEST_NO", "off", 1);
+	setenv("DCM_TEST_AUTO", "auto", 1);
+	setenv("DCM_TEST_MB", "000000", 1);
 	unsetenv("DOCKER_HOST");
 	unsetenv("DOCKER_CONTEXT");
 	unsetenv("DCM_TEST_UNSET");
