@@ -386,6 +386,9 @@ struct inspection {
 	double answered; /* Unix s */
 	struct arena arena;
 	struct decoded decoded;
+	/* Of compose, as the engine said: a value taken out may be a part of them, which
+	 * is for opening them only. */
+	struct dcm_str files, files_dir;
 	struct secrets secrets;
 };
 int compose_files_init(struct collector *c);

@@ -39,6 +39,7 @@ struct text {
 	char *data;
 	size_t len;
 	bool complete, reading, late, waking;
+	bool secret; /* their names hold what was taken out: for no log */
 	double kept_until;
 	struct event *patience;
 	TAILQ_HEAD(, waiter) waiters;
@@ -210,7 +211,7 @@ static void on_file(void *arg, const char *data, size_t len, const char *error)
 
 	if (error) {
 		log_event(LOG_LEVEL_DEBUG, "compose_file", t->collector->host->id,
-			  LF_STR("path", path), LF_STR("error", error));
+			  LF_STR("path", t->secret ? "********" : path), LF_STR("error", error));
 	} else {
 		if (t->n_files > 1) {
 			append(t, "# ", 2);
@@ -276,8 +277,15 @@ static void make_room(struct compose_cache *cc)
 	}
 }
 
-static struct text *new_text(struct collector *c, uint64_t key, const struct dcm_record *r)
+/* Was something taken out of it? */
+static bool differ(struct dcm_str a, struct dcm_str b)
 {
+	return a.len != b.len || (a.len && memcmp(a.s, b.s, a.len));
+}
+
+static struct text *new_text(struct collector *c, uint64_t key, const struct inspection *in)
+{
+	const struct dcm_record *r = &in->decoded.rec;
 	struct text *t;
 
 	make_room(c->compose);
@@ -285,11 +293,13 @@ static struct text *new_text(struct collector *c, uint64_t key, const struct dcm
 		return NULL;
 	t->collector = c;
 	t->key = key;
-	t->files = hash_str(r->compose_config_files);
+	t->files = hash_str(in->files);
+	t->secret = differ(in->files, r->compose_config_files) ||
+		    differ(in->files_dir, r->compose_working_dir);
 	TAILQ_INIT(&t->waiters);
 	TAILQ_INSERT_TAIL(&c->compose->texts, t, link);
 	c->compose->n++;
-	add_files(t, r->compose_config_files, r->compose_working_dir);
+	add_files(t, in->files, in->files_dir);
 	t->patience = evtimer_new(c->base, on_impatient, t);
 	if (!t->patience || !t->n_files) {
 		text_free(t);
@@ -301,24 +311,23 @@ static struct text *new_text(struct collector *c, uint64_t key, const struct dcm
 
 void compose_read(struct collector *c, struct inspection *in)
 {
-	const struct dcm_record *r = &in->decoded.rec;
 	struct dcm_str none = {NULL, 0};
 	struct text *t;
 	struct waiter *w;
 	uint64_t key;
 
-	if (!r->compose_config_files.s || !c->session.ops->read_file) {
+	if (!in->files.s || !c->session.ops->read_file) {
 		inspect_ready(in, true, none); /* there is no way to it */
 		return;
 	}
-	key = hash_str(r->compose_config_files) ^ hash_str(r->compose_working_dir) * 3;
+	key = hash_str(in->files) ^ hash_str(in->files_dir) * 3;
 	t = find_text(c->compose, key);
 	if (t && (t->late || t->complete)) {
 		answer(t, in);
 		return;
 	}
 	w = calloc(1, sizeof(*w));
-	if (!w || (!t && !(t = new_text(c, key, r)))) {
+	if (!w || (!t && !(t = new_text(c, key, in)))) {
 		free(w);
 		inspect_ready(in, true, none);
 		return;

@@ -268,6 +268,8 @@ static void on_reply(void *arg, const struct engine_reply *r)
 		fail(in, error);
 		return;
 	}
+	in->files = in->decoded.rec.compose_config_files;
+	in->files_dir = in->decoded.rec.compose_working_dir;
 	if (redact_record(&c->rules, &in->arena, &in->decoded.rec, &in->secrets)) {
 		fail(in, "no memory to redact it");
 		return;
@@ -276,9 +278,9 @@ static void on_reply(void *arg, const struct engine_reply *r)
 		fail(in, "the engine answered with another container");
 		return;
 	}
-	if (hash_str(in->decoded.rec.compose_config_files) != ct->files)
+	if (hash_str(in->files) != ct->files)
 		ct->compose_due = true;
-	ct->files = hash_str(in->decoded.rec.compose_config_files);
+	ct->files = hash_str(in->files);
 	if (!ct->compose_due)
 		inspect_ready(in, false, (struct dcm_str){NULL, 0});
 	else

@@ -9,6 +9,8 @@
  *  - elsewhere (build arguments, extension fields) those whose name looks like a
  *    variable's, in capitals, and holds one of the words.
  *
+ *  - the same in comments: a line that was commented out, "# NAME=value".
+ *
  * What they held is then replaced wherever else it stands, like any secret.
  * A text that libyaml refuses (a template, a file cut at the limit) is gone
  * through line by line besides, and there more is taken out rather than less.
@@ -259,6 +261,54 @@ static int by_tree(struct compose *c)
 	return rc;
 }
 
+/* ---- comments ------------------------------------------------------------- */
+
+/* The value of "NAME=value" or "NAME: value" at the beginning of a comment. */
+static bool comment_value(struct compose *c, size_t from, size_t to, struct span *out)
+{
+	const char *p = c->text.s;
+	size_t i = from, name;
+
+	while (i < to && strchr("# \t-\"'", p[i]))
+		i++;
+	name = i;
+	while (i < to && strchr(NAME_CHARS, p[i]))
+		i++;
+	if (i == name || !must_go(c, p + name, i - name, false))
+		return false;
+	while (i < to && strchr(" \"'", p[i]))
+		i++;
+	if (i == to || (p[i] != '=' && p[i] != ':'))
+		return false;
+	i++;
+	while (i < to && strchr(" \t\"'", p[i]))
+		i++;
+	while (to > i && strchr(" \t\r\"'", p[to - 1]))
+		to--;
+	*out = (struct span){i, to};
+	return i < to;
+}
+
+static void by_comments(struct compose *c)
+{
+	const char *p = c->text.s, *nl;
+	struct span value;
+	size_t from, to, i;
+
+	for (from = 0; from < c->text.len; from = to + 1) {
+		nl = memchr(p + from, '\n', c->text.len - from);
+		to = nl ? (size_t)(nl - p) : c->text.len;
+		for (i = from; i < to; i++) {
+			if (p[i] != '#' || (i > from && !is_blank(p[i - 1])) ||
+			    !comment_value(c, i, to, &value))
+				continue;
+			take(c, p + value.from, value.to - value.from);
+			spans_add(&c->spans, value.from, value.to);
+			break;
+		}
+	}
+}
+
 /* ---- line by line -------------------------------------------------------- */
 
 static bool is_name(char c)
@@ -363,6 +413,7 @@ struct dcm_str redact_compose(const struct redact_rules *rules, struct secrets *
 		c.failed = true;
 	else if (by_tree(&c) < 0 || c.deep)
 		by_lines(&c);
+	by_comments(&c);
 	free(c.offsets);
 	c.spans.failed |= c.failed;
 	if (secret_index_init(&x, s)) {

@@ -103,6 +103,29 @@ class Secrets(dcmtest.Case):
         text = wait_until(lambda: dcm.get("alpha", "shop-web-1")["compose_file_content"])
         self.assertEqual(text, fleet.COMPOSE_FILE)
 
+    def test_files_below_a_secret_path(self):
+        """are read, though the record does not say where they are, nor does the log"""
+        where = dcmtest.fresh("hidden-place")
+        for name in ("one.yml", "two.yml"):
+            with open(os.path.join(where, name), "w", encoding="utf-8") as f:
+                f.write("# DB_PASSWORD=commented-out\nname: %s\n" % name)
+        container = self.engines[0].api.create(
+            "below-a-secret", ["true"], Env=["SECRETS_DIR=" + where],
+            Labels={"com.docker.compose.project": "below-a-secret",
+                    "com.docker.compose.project.config_files":
+                        ",".join("%s/%s.yml" % (where, n) for n in ("one", "two", "gone"))})
+        self.addCleanup(self.engines[0].api.remove, container)
+        dcm = self.start("redact")
+        r = dcm.get("alpha", "below-a-secret")
+        self.assertEqual(r["compose_config_files"],
+                         "********/one.yml,********/two.yml,********/gone.yml")
+        self.assertEqual(r["compose_file_content"], "".join(
+            "# ********/%s\n# DB_PASSWORD=********\nname: %s\n" % (n, n)
+            for n in ("one.yml", "two.yml")))
+        self.assertEqual([e["error"] for e in dcm.log_events("compose_file")], ["no such file"])
+        dcm.stop()
+        self.assertEqual(files_holding(dcm.dir, [where.encode()]), [])
+
     def test_words_of_ones_own(self):
         r = self.start("redact", redact=["plain"]).get("alpha", "shop-db-1")
         self.assertEqual(r["environment_vars"]["PLAIN"], "********")

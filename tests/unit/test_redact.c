@@ -465,6 +465,25 @@ static void compose_elsewhere(void **state)
 			    "  key_file: /etc/key.pem\n");
 }
 
+static void compose_comments(void **state)
+{
+	(void)state;
+	assert_string_equal(compose(ENV_REDACT, "# API_KEY=oldold1\n"
+						"environment:\n"
+						"  #- DB_PASSWORD: \"oldold2\"\r\n"
+						"  A: b # X_TOKEN=oldold3\n"
+						"  B: b#X_TOKEN=mine\n"
+						"# the key: is oldold1, not PLAIN=plain\n"
+						"# API_KEY\n# API_KEY=\n#"),
+			    "# API_KEY=********\n"
+			    "environment:\n"
+			    "  #- DB_PASSWORD: \"********\"\r\n"
+			    "  A: b # X_TOKEN=********\n"
+			    "  B: b#X_TOKEN=mine\n"
+			    "# the key: is ********, not PLAIN=plain\n"
+			    "# API_KEY\n# API_KEY=\n#");
+}
+
 static void compose_references(void **state)
 {
 	(void)state;
@@ -553,6 +572,7 @@ int main(void)
 		cmocka_unit_test(compose_modes),
 		cmocka_unit_test(compose_anchors),
 		cmocka_unit_test(compose_elsewhere),
+		cmocka_unit_test(compose_comments),
 		cmocka_unit_test(compose_references),
 		cmocka_unit_test(compose_not_ascii),
 		cmocka_unit_test(compose_broken),
