@@ -57,12 +57,27 @@ int read_record(struct client *c, struct dcm_ref ref, struct dcm_record *r)
 	return rc;
 }
 
+/* A query for nothing of it looks at the directory alone, and not at every host. */
+static bool host_known(struct client *c, const char *host)
+{
+	struct dcm_query q = {.kind = DCM_Q_TOP_CPU, .host = host, .n = 0};
+	struct dcm_refs none = {0};
+	int rc = dcm_query(c->d, &q, &none);
+
+	dcm_refs_free(&none);
+	return rc == DCM_OK;
+}
+
 int host_exists(struct client *c, const char *host)
 {
 	struct dcm_hosts hosts = {0};
 	struct dcm_text ids = {0};
-	int rc = dcm_hosts_read(c->d, &hosts), status = EXIT_NOTFOUND;
+	int rc, status = EXIT_NOTFOUND;
 	size_t i;
+
+	if (host_known(c, host))
+		return EXIT_OK;
+	rc = dcm_hosts_read(c->d, &hosts);
 
 	for (i = 0; !rc && i < hosts.n; i++) {
 		if (str_is(hosts.v[i].id, host))

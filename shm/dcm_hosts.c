@@ -15,7 +15,8 @@
 
 enum {
 	TRIES = 4,
-	ROW_MAX = 64 << 10, /* bytes of a tier of a row */
+	ROW_SMALL = 1024,   /* bytes of a tier of a row: nearly every one */
+	ROW_MAX = 64 << 10,
 	TAGS_MAX = 256,	    /* of a host that are shown */
 	CONDITIONS_MAX = 64, /* names and sentences, of a host or the daemon */
 };
@@ -54,18 +55,19 @@ void dcm_hosts_free(struct dcm_hosts *h)
 	*h = (struct dcm_hosts){0};
 }
 
-/* A copy of one tier of an entry, kept with the list.  *data NULL: none. */
+/* A copy of one tier of an entry: in `small`, or kept with the list where it is longer.
+ * *data NULL: none. */
 static int copy_tier(struct dcm_piece **pieces, const struct region_map *m, const struct dcm_entry *e,
-		     uint32_t entry, uint32_t generation, enum dcm_tier tier, uint8_t **data,
-		     uint32_t *len)
+		     uint32_t entry, uint32_t generation, enum dcm_tier tier,
+		     uint8_t small[ROW_SMALL], uint8_t **data, uint32_t *len)
 {
-	uint32_t room = 1024;
+	uint32_t room = ROW_SMALL;
 	uint64_t written;
 	int rc = DCM_ENOMEM;
 
 	*data = NULL;
 	for (int i = 0; i < TRIES && rc == DCM_ENOMEM && room <= ROW_MAX; i++) {
-		uint8_t *copy = keep(pieces, room);
+		uint8_t *copy = i ? keep(pieces, room) : small;
 
 		if (!copy)
 			return DCM_ENOMEM;
@@ -78,8 +80,8 @@ static int copy_tier(struct dcm_piece **pieces, const struct region_map *m, cons
 	return rc == DCM_ENOTFOUND ? DCM_OK : rc;
 }
 
-/* Texts of a row point into its bytes, without a NUL; people print them, so
- * give them one. */
+/* Texts of a row point into its bytes, which go, and have no NUL, which people want
+ * who print them. */
 static bool terminate(struct dcm_piece **pieces, struct dcm_str *s)
 {
 	char *copy;
@@ -95,21 +97,22 @@ static bool terminate(struct dcm_piece **pieces, struct dcm_str *s)
 	return true;
 }
 
-static bool terminate_list(struct dcm_piece **pieces, const struct dcm_strs *list,
-			   struct dcm_str *v)
+/* The same of a list, which is decoded into room for the longest. */
+static bool keep_list(struct dcm_piece **pieces, struct dcm_strs *list)
 {
-	for (uint32_t i = 0; list->known && i < list->n; i++)
+	struct dcm_str *v;
+
+	if (!list->known || !list->n)
+		return true;
+	v = keep(pieces, list->n * sizeof(*v));
+	if (!v)
+		return false;
+	memcpy(v, list->v, list->n * sizeof(*v));
+	list->v = v;
+	for (uint32_t i = 0; i < list->n; i++)
 		if (!terminate(pieces, &v[i]))
 			return false;
 	return true;
-}
-
-/* The lists of a row that was decoded into `v`. */
-static bool terminate_conditions(struct dcm_piece **pieces, const struct dcm_strs *names,
-				 const struct dcm_strs *warnings, struct dcm_str *v)
-{
-	return terminate_list(pieces, names, v) &&
-	       terminate_list(pieces, warnings, v + (names->known ? names->n : 0));
 }
 
 static struct dcm_str str_of(const char *s)
@@ -124,20 +127,18 @@ static int read_dirent(dcm *d, uint32_t slot, struct dcm_piece **pieces, struct 
 	const struct dcm_entry *e;
 	uint32_t generation = dcm_live_entry(&d->dir, slot, &e), len;
 	struct record_dirent row = {0};
-	struct dcm_str *tags;
-	uint8_t *data;
+	struct dcm_str tags[TAGS_MAX];
+	uint8_t small[ROW_SMALL], *data;
 	int rc;
 
 	if (generation == 0)
 		return DCM_ESTALE;
-	rc = copy_tier(pieces, &d->dir, e, slot, generation, DCM_CONFIG, &data, &len);
+	rc = copy_tier(pieces, &d->dir, e, slot, generation, DCM_CONFIG, small, &data,
+		       &len);
 	if (rc != DCM_OK || !data)
 		return rc;
-	tags = keep(pieces, TAGS_MAX * sizeof(*tags));
-	if (!tags)
-		return DCM_ENOMEM;
 	record_decode_dirent(data, len, DCM_CONFIG, &row, (struct record_room){tags, TAGS_MAX});
-	if (!terminate_list(pieces, &row.tags, tags))
+	if (!keep_list(pieces, &row.tags))
 		return DCM_ENOMEM;
 	out->description = row.description;
 	out->tags = row.tags;
@@ -153,18 +154,18 @@ static int read_self(const struct region_map *m, struct dcm_piece **pieces, stru
 	struct dcm_str *texts[] = {&out->error,	      &out->engine_version,
 				   &out->api_version, &out->transport,
 				   &out->os,	      &out->kernel};
-	struct dcm_str *list = keep(pieces, CONDITIONS_MAX * sizeof(*list));
+	struct dcm_str list[CONDITIONS_MAX];
+	uint8_t small[2][ROW_SMALL];
 	uint32_t generation, len;
 	double verified;
 
 	if (!e)
 		return DCM_ELAYOUT;
-	if (!list)
-		return DCM_ENOMEM;
 	generation = atomic_load_explicit(&e->generation, memory_order_acquire);
 	for (unsigned i = 0; i < 2; i++) {
 		uint8_t *data;
-		int rc = copy_tier(pieces, m, e, DCM_SELF, generation, tiers[i], &data, &len);
+		int rc = copy_tier(pieces, m, e, DCM_SELF, generation, tiers[i], small[i],
+				   &data, &len);
 
 		if (rc != DCM_OK)
 			return rc;
@@ -175,7 +176,7 @@ static int read_self(const struct region_map *m, struct dcm_piece **pieces, stru
 	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (!terminate(pieces, texts[i]))
 			return DCM_ENOMEM;
-	if (!terminate_conditions(pieces, &out->conditions, &out->warnings, list))
+	if (!keep_list(pieces, &out->conditions) || !keep_list(pieces, &out->warnings))
 		return DCM_ENOMEM;
 	verified = region_verified(m, e, DCM_STATUS);
 	if (verified > 0)
@@ -277,14 +278,12 @@ void dcm_info_release(dcm *d)
 static int info_decode(const struct region_blob *b, struct dcm_info *info,
 		       struct dcm_piece **pieces)
 {
-	struct dcm_str *list = keep(pieces, CONDITIONS_MAX * sizeof(*list));
+	struct dcm_str list[CONDITIONS_MAX];
 
-	if (!list)
-		return DCM_ENOMEM;
 	if (!record_decode_info(b->data, b->len, info,
 				(struct record_room){list, CONDITIONS_MAX}))
 		return DCM_EBUSY;
-	if (!terminate_conditions(pieces, &info->conditions, &info->warnings, list))
+	if (!keep_list(pieces, &info->conditions) || !keep_list(pieces, &info->warnings))
 		return DCM_ENOMEM;
 	return region_blob_ok(b) ? DCM_OK : DCM_EBUSY;
 }

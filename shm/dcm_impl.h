@@ -73,6 +73,7 @@ struct dcm {
 	uint32_t n_order, room_order;
 	uint32_t order_publish, order_epoch;
 	bool ordered;
+	bool mapped_all;		      /* a scan has: what is left are news */
 
 	struct dcm_info info;
 	uint64_t info_ref;		      /* the blob that `info` was decoded from */

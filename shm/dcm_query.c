@@ -5,7 +5,9 @@
  * status, health and the highest are decided by the entries' digests, which a scan
  * goes over in a few milliseconds where 100,000 are, while the broker would have
  * to send what it finds: they are scanned for here.  Project, label, search, mount
- * and network would parse every container's bytes: those the broker is asked.
+ * and network would parse every container's bytes: those the broker is asked.  It is
+ * asked for the highest, too, by a handle that would have to map many hosts' shards
+ * for the few that it is about.
  */
 #include "dcm_impl.h"
 
@@ -14,17 +16,20 @@
 
 #include "protocol.h"
 
-enum { BROKER_MS = 50 };
+enum { BROKER_MS = 50, MANY_HOSTS = 16 };
 
-static bool broker_is_quicker(enum dcm_query_kind kind)
+static bool broker_is_quicker(const dcm *d, const struct dcm_query *q)
 {
-	switch (kind) {
+	switch (q->kind) {
 	case DCM_Q_PROJECT:
 	case DCM_Q_LABEL:
 	case DCM_Q_SEARCH:
 	case DCM_Q_MOUNT:
 	case DCM_Q_NETWORK:
 		return true;
+	case DCM_Q_TOP_CPU:
+	case DCM_Q_TOP_MEMORY:
+		return !q->host && !d->mapped_all && region_entries(&d->dir) > MANY_HOSTS;
 	default:
 		return false;
 	}
@@ -113,7 +118,7 @@ int dcm_query(dcm *d, const struct dcm_query *given, struct dcm_refs *out)
 		rc = dcm_slot_of(d, q.host, &slot);
 	if (rc != DCM_OK)
 		return rc;
-	if (!(d->flags & DCM_NO_BROKER) && broker_is_quicker(q.kind) && ask_broker(d, &q, out))
+	if (!(d->flags & DCM_NO_BROKER) && broker_is_quicker(d, &q) && ask_broker(d, &q, out))
 		return DCM_OK;
 	return dcm_scan(d, &q, out);
 }

@@ -245,6 +245,7 @@ int dcm_scan(dcm *d, const struct dcm_query *q, struct dcm_refs *out)
 	rc = q->host ? dcm_slot_of(d, q->host, &only) : dcm_slots_sorted(d);
 	if (rc != DCM_OK)
 		return rc;
+	d->mapped_all = d->mapped_all || !q->host;
 	if (q->kind == DCM_Q_TOP_CPU || q->kind == DCM_Q_TOP_MEMORY)
 		rc = dcm_scan_top(d, q, q->host ? &only : NULL, out);
 	else

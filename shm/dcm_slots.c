@@ -63,7 +63,7 @@ static int directory_reopen(dcm *d)
 	region_map_close(&d->dir);
 	d->dir = fresh;
 	d->epoch++;
-	d->ordered = false;
+	d->ordered = d->mapped_all = false;
 	d->info_ref = 0;
 	return DCM_OK;
 }

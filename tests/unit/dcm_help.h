@@ -23,7 +23,7 @@
 #include "../../shm/record.h"
 #include "../../shm/region_write.h"
 
-enum { WORLD_HOSTS = 4 };
+enum { WORLD_HOSTS = 20 };
 
 struct world {
 	char runtime_dir[64], instance[32];

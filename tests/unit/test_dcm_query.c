@@ -250,6 +250,35 @@ static void test_broker_answers(void **state)
 	broker_stop();
 }
 
+/* Of many hosts a handle asks for the highest, until it has mapped them all. */
+static void test_broker_of_many_hosts(void **state)
+{
+	unsigned before;
+	char host[8];
+
+	(void)state;
+	for (int i = 2; i < WORLD_HOSTS; i++) {
+		snprintf(host, sizeof(host), "h%02d", i);
+		world_host(&world, i, host);
+		put(i, 0xc0000000 + (unsigned)i, host, "running", NULL, i, i, NULL, NULL);
+	}
+	broker_start(ANSWERS);
+	for (int i = 0; i < 100; i++) {
+		assert_string_equal(ask_top(DCM_Q_TOP_CPU, 2), "h19/h19,h18/h18");
+		if (refs.by_broker)
+			break;
+		dcm_close(&d);
+		d = world_reader(&world, 0);
+		poll(NULL, 0, 300);
+	}
+	assert_true(refs.by_broker);
+	ask(DCM_Q_ALL, NULL, NULL);
+	before = broker.requests;
+	assert_string_equal(ask_top(DCM_Q_TOP_MEMORY, 1), "beta/web-10");
+	assert_int_equal(broker.requests, before);
+	broker_stop();
+}
+
 /* Whatever it does, the answers are right. */
 static void misbehave(enum broker_mood mood, bool believed_alive)
 {
@@ -383,6 +412,7 @@ int main(void)
 		TEST(test_top_of_many, setup),
 		TEST(test_refused, setup),
 		TEST(test_broker_answers, setup_broker),
+		TEST(test_broker_of_many_hosts, setup_broker),
 		TEST(test_broker_silent, setup_broker),
 		TEST(test_broker_garbage, setup_broker),
 		TEST(test_broker_hangs_up, setup_broker),
