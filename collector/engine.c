@@ -329,17 +329,20 @@ static void connect_error(const struct engine_request *q, char *out, size_t len)
 		    "hosts.yml",
 		    where);
 		break;
-	case EACCES:
-	case EPERM:
-		say(out, len,
-		    "permission denied on %s: let the user of dcmd open it (group "
-		    "docker)",
-		    where);
-		break;
 	case ENETUNREACH:
 	case EHOSTUNREACH:
+	case EINVAL: /* a blackhole */
 		say(out, len, "no route to %s: check the network, or the address in hosts.yml",
 		    where);
+		break;
+	case EACCES:
+	case EPERM:
+		if (!strncmp(where, "unix://", 7))
+			transport_unix_denied(where + 7, out, len);
+		else
+			say(out, len, "no route to %s, a rule of this machine prohibits it: check its "
+				      "routes and firewall",
+			    where);
 		break;
 	case ETIMEDOUT:
 		say(out, len, "timeout: no answer from %s: check the host and the network", where);

@@ -49,6 +49,8 @@ struct transport_ops {
 const struct transport_ops *transport_for(const struct endpoint *at, const char **why);
 /* What a person calls the endpoint: "unix:///run/docker.sock", "tcp://h:2375". */
 void transport_where(const struct endpoint *at, char *buf, size_t len);
+/* Why a socket of this machine cannot be opened, and what mends it. */
+void transport_unix_denied(const char *path, char *buf, size_t len);
 /* The name that `dcm-client hosts` shows, with or without a transport. */
 const char *transport_kind(const struct endpoint *at);
 /* Is it the system's ssh that reaches it, as chosen or as found out since? */

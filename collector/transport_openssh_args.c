@@ -195,9 +195,12 @@ enum dcm_step program_error(const struct ssh_target *t, const char *said, char *
 		{"Too many authentication failures", "login refused by %s: too many keys were tried; "
 						     "give identity_file (%s)",
 		 DCM_STEP_LOGIN},
-		{"Permission denied", "login refused by %s: add the public key to "
+		{"Permission denied (", "login refused by %s: add the public key to "
 				      "authorized_keys there, or load its key into an agent (%s)",
 		 DCM_STEP_LOGIN},
+		/* any other cause: a blackhole, or a route or firewall that prohibits it */
+		{"connect to host", "no route to %s: check the network, and routes and firewall of this "
+				    "machine (%s)", DCM_STEP_CONNECT},
 		{"no matching", "handshake with %s failed, ssh shares no algorithms with it: allow "
 				"more on either side (%s)", DCM_STEP_CONNECT},
 		{"onnection closed by", "%s closed the connection: is it sshd, and is its MaxStartups "

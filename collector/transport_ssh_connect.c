@@ -68,7 +68,14 @@ static void connect_failed(struct ssh_way *w, int e)
 		break;
 	case ENETUNREACH:
 	case EHOSTUNREACH:
+	case EINVAL: /* a blackhole */
 		ssh_fail(w, false, "no route to %s: check the network, or the address in hosts.yml",
+			 where);
+		break;
+	case EACCES:
+	case EPERM:
+		ssh_fail(w, false, "no route to %s, a rule of this machine prohibits it: check its "
+				   "routes and firewall",
 			 where);
 		break;
 	default:

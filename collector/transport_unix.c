@@ -4,9 +4,14 @@
  * Its files are our files: compose files are read from the local file system,
  * beside the loop (local_file.c), one after the other.
  */
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "local_file.h"
 #include "transport.h"
@@ -140,6 +145,34 @@ static void unix_close(struct transport *t)
 	t->reading = NULL;
 	if (!t->in_callback)
 		unix_free(t);
+}
+
+static const char *user_name(uid_t uid)
+{
+	const struct passwd *p = getpwuid(uid);
+
+	return p ? p->pw_name : "of dcmd";
+}
+
+void transport_unix_denied(const char *path, char *buf, size_t len)
+{
+	const struct group *g;
+	struct stat st;
+
+	if (stat(path, &st)) {
+		snprintf(buf, len, "permission denied on unix://%s: let user %s into its directory, "
+				   "or run dcmd as another",
+			 path, user_name(geteuid()));
+	} else if (st.st_mode & S_IWGRP) {
+		g = getgrgid(st.st_gid);
+		snprintf(buf, len, "permission denied on unix://%s: add user %s to group %s, and start "
+				   "dcmd anew",
+			 path, user_name(geteuid()), g ? g->gr_name : "docker");
+	} else {
+		snprintf(buf, len, "permission denied on unix://%s: its mode %04o is for its owner alone: "
+				   "give it a group (0660, docker), and add user %s to that",
+			 path, (unsigned)st.st_mode & 07777, user_name(geteuid()));
+	}
 }
 
 const struct transport_ops transport_unix = {

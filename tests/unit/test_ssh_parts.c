@@ -187,6 +187,9 @@ static void test_what_ssh_says(void **state)
 	says("ssh: connect to host h port 22: Connection refused\r\n", "connection refused");
 	says("ssh: Could not resolve hostname h: Name or service not known\r\n", "no address");
 	says("u@h: Permission denied (publickey).\r\n", "login refused");
+	says("ssh: connect to host h port 22: No route to host\r\n", "no route");
+	says("ssh: connect to host h port 22: Permission denied\r\n", "no route"); /* prohibit */
+	says("ssh: connect to host h port 22: Invalid argument\r\n", "no route"); /* blackhole */
 	says("No ED25519 host key is known for h and you have requested strict checking.\r\n"
 	     "Host key verification failed.\r\n", "ssh-keyscan -p 2222");
 	says("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\nSHA256:abc.\r\n"
