@@ -204,7 +204,6 @@ struct cycle {
 	uint32_t number;
 	bool active, listing, full, stats, first;
 	bool wanted, wanted_full, wanted_stats;
-	bool confirm; /* the next list is due even where nothing is lacking */
 	double began_at, retry; /* s until a list that failed is tried again */
 	unsigned pending, failed, slow, changed;
 	uint64_t requests;
@@ -356,8 +355,6 @@ void inspect_stop(struct collector *c);			      /* all, and the queues */
 int cycle_init(struct collector *c);
 void cycle_want(struct collector *c, bool full, bool stats);
 void cycle_list_after(struct collector *c, double seconds);
-/* A host came back.  An engine that has just started may list and tell less than it has. */
-void cycle_confirm(struct collector *c);
 void cycle_left(struct collector *c, struct container *ct, bool ok); /* its inspect ended */
 bool cycle_warms(const struct collector *c); /* the first one still inspects */
 void cycle_check(struct collector *c);				     /* is it complete? */

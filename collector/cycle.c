@@ -16,7 +16,6 @@
 #include "collector_impl.h"
 
 static const double give_up_after = 5; /* s that a cycle has before the next list */
-static const double confirm_after = 2; /* s: a second list of a host that came back */
 static const double retry_first = 0.2, retry_most = 3; /* s, of lists that fail */
 
 static void begin(struct collector *c);
@@ -389,12 +388,6 @@ static void give_up(struct collector *c)
 	end(c, NULL);
 }
 
-void cycle_confirm(struct collector *c)
-{
-	c->cycle.confirm = true;
-	timer_set(c->cycle.again, confirm_after);
-}
-
 void cycle_list_after(struct collector *c, double seconds)
 {
 	if (!evtimer_pending(c->cycle.again, NULL))
@@ -408,10 +401,8 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!c->session.live ||
-	    (!c->cycle.confirm && c->inventory.published == c->inventory.count))
+	if (!c->session.live || c->inventory.published == c->inventory.count)
 		return;
-	c->cycle.confirm = false;
 	give_up(c);
 	cycle_want(c, false, false);
 }

@@ -25,6 +25,7 @@
 #include "notify.h"
 #include "supervisor.h"
 #include "title.h"
+#include "transport.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, GO_ON = -1 };
 
@@ -389,8 +390,10 @@ static int run(const struct options *o, struct config *config)
 	for (size_t i = 0; !rc && i < config->n_warnings; i++)
 		log_event(LOG_LEVEL_WARN, "config_warning", NULL,
 			  LF_STR("error", config->warnings[i]));
-	if (!rc)
+	if (!rc) {
+		transport_sweep();
 		rc = supervisor_run(&opt, config);
+	}
 	instance_remove(&instance);
 	return rc;
 }

@@ -5,9 +5,12 @@
  * A container is known from the first event or list that names it, and published
  * from its first whole inspect.  Ids never return: an id that was removed is
  * remembered for a while, so that a list or event from before cannot bring it
- * back.  One that only was not found (an inspect, a list) may have been too young, or
- * its engine too: the next event on it has it looked at again.  Debounce: the first event on a container sets the time of its inspect,
- * and what comes until then is the same update.
+ * back.  Only its destruction is final, though: while it is being created, an
+ * engine lists it some 50 ms before an inspect finds it and its `create` is told (of
+ * Docker 20.10, right after a restart above all, when many wait to be created).  So
+ * one that an inspect or a list has missed is looked at again at its next event.
+ * Debounce: the first event on a container sets the time of its inspect, and what
+ * comes until then is the same update.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -404,8 +404,6 @@ void session_listed(struct collector *c, const char *error)
 		se->failed_at = DCM_STEP_NONE;
 	}
 	if (first) {
-		if (se->live_at > 0)
-			cycle_confirm(c);
 		se->live_at = mono_now();
 		se->warm_by = se->live_at + warm_up_most;
 		sampler_burst(c);

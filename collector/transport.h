@@ -55,6 +55,8 @@ void transport_unix_denied(const char *path, char *buf, size_t len);
 const char *transport_kind(const struct endpoint *at);
 /* Is it the system's ssh that reaches it, as chosen or as found out since? */
 bool transport_ssh_by_program(const struct endpoint *at);
+/* Removes what transports of killed processes left in TMPDIR. */
+void transport_sweep(void);
 
 extern const struct transport_ops transport_unix, transport_tcp, transport_tls;
 extern const struct transport_ops transport_ssh, transport_openssh;

@@ -3,75 +3,123 @@
  * it through which libcurl reaches a channel.
  *
  * The directory is ours alone (0700), and a connection of any other process is
- * closed.  Its name holds the pid, so that what a killed collector left behind is
- * removed by the next one.
+ * closed.  Its owner holds a lock on it, which the kernel drops with the owner: so it
+ * is known which directories killed collectors left behind, whatever became of their
+ * pids, and the next who starts removes them.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "transport.h"
 #include "transport_ssh.h"
 
 #define PREFIX "dcm-ssh-"
+#define LISTENER "s"
+
+enum { TMPDIR_MAX = 48 }; /* of TMPDIR's length: ssh appends to what is in there */
 
 struct ssh_place {
 	char dir[SSH_PATH], socket[SSH_PATH];
-	int listener;
+	int lock, listener;
 	struct event *event, *again;
 	void (*accepted)(void *arg, int fd);
 	void *arg;
 };
 
-static void remove_dir(const char *path)
+static const char *temporary(void)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct dirent *e;
-	struct stat st;
-	DIR *d;
+	const char *tmp = getenv("TMPDIR");
 
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) || st.st_uid != geteuid() || !(d = fdopendir(fd))) {
-		close(fd);
+	return tmp && tmp[0] == '/' && strlen(tmp) <= TMPDIR_MAX ? tmp : "/tmp";
+}
+
+/* ---- one directory, and whose it is ------------------------------------------------ */
+
+static void remove_dir(int fd, const char *path)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
 		return;
 	}
+	rewinddir(d);
 	while ((e = readdir(d)))
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			unlinkat(dirfd(d), e->d_name, 0);
+			unlinkat(fd, e->d_name, 0);
 	closedir(d);
 	rmdir(path);
 }
 
-/* What the dead left. */
-static void sweep(const char *tmp)
+/* Opened and locked for this process alone; -1: it is not ours, or somebody has it. */
+static int take_dir(const char *path)
 {
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st, there;
+
+	if (fd < 0)
+		return -1;
+	/* the same still, since who locked it before may have removed it */
+	if (!fstat(fd, &st) && st.st_uid == geteuid() && (st.st_mode & 07777) == 0700 &&
+	    (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) && !lstat(path, &there) &&
+	    there.st_dev == st.st_dev && there.st_ino == st.st_ino)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Where there are no locks (a file system's, another version's), the listener tells. */
+static bool somebody_listens(const char *dir)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/" LISTENER, dir);
+	bool listens = true;
+
+	if (fd < 0)
+		return true;
+	if (n > 0 && (size_t)n < sizeof(a.sun_path) &&
+	    connect(fd, (struct sockaddr *)&a, sizeof(a)))
+		listens = errno != ECONNREFUSED && errno != ENOENT;
+	close(fd);
+	return listens;
+}
+
+void transport_sweep(void)
+{
+	const char *tmp = temporary();
 	DIR *d = opendir(tmp);
 	struct dirent *e;
 	char path[SSH_PATH];
 
-	if (!d)
-		return;
-	for (int i = 0; i < 65536 && (e = readdir(d)); i++) {
-		long pid;
+	for (int i = 0; d && i < 65536 && (e = readdir(d)); i++) {
+		int fd;
 
-		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1))
+		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) ||
+		    (size_t)snprintf(path, sizeof(path), "%s/%s", tmp, e->d_name) >= sizeof(path) ||
+		    (fd = take_dir(path)) < 0)
 			continue;
-		pid = strtol(e->d_name + sizeof(PREFIX) - 1, NULL, 10);
-		if (pid <= 1 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
-			continue;
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", tmp, e->d_name) < sizeof(path))
-			remove_dir(path);
+		if (!somebody_listens(path))
+			remove_dir(fd, path);
+		close(fd);
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 }
+
+/* ---- the listener -------------------------------------------------------------------- */
 
 static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
@@ -117,30 +165,43 @@ static int listen_there(struct event_base *base, struct ssh_place *p)
 	return p->event && p->again ? event_add(p->event, NULL) : -1;
 }
 
+static int make_dir(struct ssh_place *p)
+{
+	static bool swept;
+
+	if (!swept)
+		transport_sweep(); /* our predecessor's, who was killed */
+	swept = true;
+	for (int tries = 0; tries < 8; tries++) {
+		snprintf(p->dir, sizeof(p->dir), "%s/" PREFIX "%ld.XXXXXX", temporary(),
+			 (long)getpid());
+		if (!mkdtemp(p->dir))
+			return -1;
+		p->lock = take_dir(p->dir);
+		if (p->lock >= 0)
+			return 0;
+		rmdir(p->dir); /* one who sweeps was faster, if it is not gone already */
+	}
+	return -1;
+}
+
 struct ssh_place *ssh_place_open(struct event_base *base, void (*accepted)(void *arg, int fd),
 				 void *arg, char *why)
 {
 	struct ssh_place *p = calloc(1, sizeof(*p));
-	const char *tmp = getenv("TMPDIR");
-	char dir[SSH_PATH];
 
 	if (!p) {
 		ssh_say(why, "no memory for the way to the engine");
 		return NULL;
 	}
-	*p = (struct ssh_place){.accepted = accepted, .arg = arg, .listener = -1};
-	if (!tmp || tmp[0] != '/' || strlen(tmp) > 48) /* ssh appends to what is in there */
-		tmp = "/tmp";
-	sweep(tmp);
-	snprintf(dir, sizeof(dir), "%.48s/" PREFIX "%ld.XXXXXX", tmp, (long)getpid());
-	if (!mkdtemp(dir)) {
+	*p = (struct ssh_place){.accepted = accepted, .arg = arg, .lock = -1, .listener = -1};
+	if (make_dir(p)) {
 		ssh_say(why, "cannot make a directory in %.48s (%s): make room there, or set TMPDIR",
-			tmp, strerror(errno));
+			temporary(), strerror(errno));
 		free(p);
 		return NULL;
 	}
-	memcpy(p->dir, dir, sizeof(dir));
-	ssh_place_path(p, "s", p->socket);
+	ssh_place_path(p, LISTENER, p->socket);
 	if (listen_there(base, p)) {
 		ssh_say(why, "cannot listen in %.80s (%s)", p->dir, strerror(errno));
 		ssh_place_close(p);
@@ -169,6 +230,7 @@ void ssh_place_close(struct ssh_place *p)
 		event_free(p->again);
 	if (p->listener >= 0)
 		close(p->listener);
-	remove_dir(p->dir);
+	remove_dir(p->lock, p->dir);
+	close(p->lock);
 	free(p);
 }

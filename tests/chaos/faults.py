@@ -22,12 +22,12 @@ class Faults:
         self.threads = []
         self.targets = {}
         self.failed = []
-        dcm = ["collector %s" % h for h in ("alpha", "beta", "far")]
+        dcm = ["collector %s" % h for h in ("alpha", "beta", "far", "openssh")]
         self.kinds = [(self.kill, t, 3) for t in dcm] + [(self.stop, t, 2) for t in dcm]
         self.kinds += [(self.kill, "broker", 4), (self.stop, "broker", 3),
                        (self.kill_supervisor, "supervisor", 4),
                        (self.stop_supervisor, "supervisor", 2), (self.reload, "supervisor", 5),
-                       (self.restart_sshd, "sshd", 3)]
+                       (self.restart_sshd, "sshd", 3), (self.kill_ssh, "ssh", 2)]
         for name in ("alpha", "beta"):
             self.kinds += [(self.kill_engine, name, 2), (self.restart_engine, name, 1),
                            (self.hang_engine, name, 2)]
@@ -124,6 +124,17 @@ class Faults:
             time.sleep(0.2 + 4 * seconds)
         finally:
             e.process.send_signal(signal.SIGCONT)
+
+    def kill_ssh(self, *_):
+        """The programs by which one host is reached."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/stat" % pid, encoding="utf-8") as f:
+                    name, _, rest = f.read().partition("(")[2].rpartition(")")
+            except OSError:
+                continue  # it is gone
+            if name == "ssh" and int(rest.split()[1]) == self._pid("collector openssh"):
+                self._signal(int(pid), signal.SIGKILL)
 
     def restart_sshd(self, _, seconds):
         self.stage.sshd.stop()

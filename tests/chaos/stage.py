@@ -1,5 +1,5 @@
-"""Two real engines, one of them behind an sshd as well, dcmd in front of them, and the
-program that reads; what they hold, and whether that is the truth."""
+"""Two real engines, both behind an sshd as well, dcmd in front of them, and the program
+that reads; what they hold, and whether that is the truth."""
 import atexit
 import json
 import os
@@ -13,6 +13,7 @@ import expected
 import sshserver
 
 RESIDENTS = 4  # an engine: there from the start to the end
+OTHER_WAYS = {"alpha": ["openssh"], "beta": ["far"]}  # the hosts that are the same engine
 
 
 def start_engine(e):
@@ -96,15 +97,17 @@ class Stage:
         for e in self.engines:
             atexit.register(self._settle_engine, e)
         self.sshd = sshserver.Sshd()
-        beta = self.engines[1]
-        self.far = self.sshd.entry(beta, identity_file=self.sshd.key("ed25519"),
-                                   known_hosts=self.sshd.known_hosts())
+        login = {"identity_file": self.sshd.key("ed25519"),
+                 "known_hosts": self.sshd.known_hosts()}
+        self.openssh = self.sshd.entry(self.engines[0], ssh_backend="openssh", **login)
+        self.far = self.sshd.entry(self.engines[1], ssh_backend="libssh2", **login)
         self.guest = False
         self.residents = []
         for number, e in enumerate(self.engines):
             for i in range(RESIDENTS):
                 self._resident(e, 10 * number + i)
-        self.dcm = dcmtest.Dcm(self.config())
+        self.tmp = dcmtest.fresh("t")  # where collectors have their private directories
+        self.dcm = dcmtest.Dcm(self.config(), env={"TMPDIR": self.tmp})
         self.dcm.settle(self.engines)
         self.reader = Reader(self.dcm, self.residents)
 
@@ -119,20 +122,20 @@ class Stage:
         make = e.api.create if serial % 10 == 0 else e.api.run
         container = make("resident-%d" % serial, ["sleep", "100000"],
                          **churn.words(serial, "chaos-residents"))
-        for host in [e.name] + (["far"] if e.name == "beta" else []):
+        for host in [e.name] + OTHER_WAYS[e.name]:
             self.residents.append((host, "resident-%d" % serial, container))
 
     def hosts(self):
         """{host: its engine}"""
         alpha, beta = self.engines
-        out = {"alpha": alpha, "beta": beta, "far": beta}
+        out = {"alpha": alpha, "beta": beta, "far": beta, "openssh": alpha}
         if self.guest:
             out["guest"] = alpha
         return out
 
     def config(self):
         hosts = {"alpha": {"url": self.engines[0].url}, "beta": {"url": self.engines[1].url},
-                 "far": self.far}
+                 "far": self.far, "openssh": self.openssh}
         if self.guest:
             hosts["guest"] = {"url": self.engines[0].url}
         return json.dumps({"hosts": hosts, "cache": {"stats_update": 5, "connect_timeout": 5,
@@ -187,7 +190,39 @@ def wrong_stacks(host, records):
     return out
 
 
-# ---- what processes take ---------------------------------------------------------------
+# ---- dcmd's processes, and what they take --------------------------------------------------
+
+def _process(pid):
+    """(title, parent) of a process of this dcmd or an earlier one; None: it is gone."""
+    try:
+        with open("/proc/%s/comm" % pid, encoding="utf-8", errors="replace") as f:
+            if not f.read().startswith("dcmd: "):
+                return None
+        with open("/proc/%s/cmdline" % pid, encoding="utf-8", errors="replace") as f:
+            title = f.read().split("\0")[0]
+        with open("/proc/%s/stat" % pid, encoding="utf-8", errors="replace") as f:
+            return title, f.read().rpartition(")")[2].split()[1]
+    except OSError:
+        return None
+
+
+def twice(dcm):
+    """{title: pids} of parts that there are several of; dcmd's log tells whose they are.
+    One that forks for an ssh has two processes of its title for a moment."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        process = _process(pid)
+        try:
+            if process and process[0] != "dcmd: supervisor" and \
+                    os.readlink("/proc/%s/fd/2" % pid) == dcm.log_path:
+                found.setdefault(process[0], {})[pid] = process[1]
+        except OSError:
+            continue
+    own = {title: [pid for pid, parent in pids.items() if parent not in pids]
+           for title, pids in found.items()}
+    return {title: pids for title, pids in own.items() if len(pids) > 1 and
+            all((_process(pid) or [None])[0] == title for pid in pids)}
+
 
 def private_kib(pid):
     with open("/proc/%d/smaps_rollup" % pid) as f:

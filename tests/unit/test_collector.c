@@ -165,7 +165,25 @@ static void test_missing_is_removed(void **state)
 	assert_int_equal(state_now(), DCM_ONLINE);
 }
 
-/* An engine that has just started, or just begun to make it, may not find it yet. */
+/* An engine lists what it begins to make before an inspect finds it; and only then does
+ * it tell of it. */
+static void test_listed_too_early(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	start_online();
+	put(0, "young", "created");
+	fleet[0].inspect = MISSING;
+	token = ask(CONTROL_REFRESH, 0, 0);
+	UNTIL(answer_to(token));
+	assert_int_equal(asked.inspects, 1);
+	assert_false(shown("young"));
+	fleet[0].inspect = WELL;
+	event("create", 0);
+	UNTIL(shown("young"));
+}
+
 static void test_missing_for_a_moment(void **state)
 {
 	(void)state;
@@ -592,6 +610,7 @@ int main(void)
 		T(test_late_list),
 		T(test_bad_item_of_a_list),
 		T(test_missing_is_removed),
+		T(test_listed_too_early),
 		T(test_missing_for_a_moment),
 		T(test_hanging_inspect),
 		T(test_refresh),

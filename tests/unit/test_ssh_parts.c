@@ -1,15 +1,21 @@
 /* test_ssh_parts.c - the parts of the SSH transport that only look at bytes. */
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "../../collector/transport.h"
 #include "../../collector/transport_openssh.h"
 #include "../../collector/transport_ssh_known.h"
 
@@ -266,6 +272,119 @@ static void test_known_hosts(void **state)
 	libssh2_session_free(session);
 }
 
+/* ---- private directories ----------------------------------------------------------- */
+
+static char tmp[] = "/tmp/dcm-test-XXXXXX";
+
+/* A directory in tmp as a collector's; its path until the next call. */
+static const char *directory(const char *name, mode_t mode)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "%s/%s", tmp, name);
+	assert_int_equal(mkdir(path, mode), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	return path;
+}
+
+static int listen_in(const char *dir)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/s", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+/* Another process with a place; `path` is its socket's, and then its directory's. */
+static pid_t somebody(char path[SSH_PATH])
+{
+	int p[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(p), 0);
+	pid = fork();
+	if (pid == 0) {
+		char why[256] = "";
+		struct ssh_place *place = ssh_place_open(event_base_new(), NULL, NULL, why);
+
+		if (!place || write(p[1], ssh_place_socket(place), SSH_PATH) != SSH_PATH)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(p[0], path, SSH_PATH), SSH_PATH);
+	close(p[0]);
+	close(p[1]);
+	assert_true(is_there(path));
+	path[strlen(path) - 2] = '\0';
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void test_places(void **state)
+{
+	char alive[SSH_PATH], dead[SSH_PATH], dying[SSH_PATH], heard[64], path[64];
+	pid_t who, zombie;
+	int listener;
+
+	(void)state;
+	assert_non_null(mkdtemp(tmp));
+	setenv("TMPDIR", tmp, 1);
+	end(somebody(dead));
+	assert_true(is_there(dead));
+	zombie = somebody(dying);
+	kill(zombie, SIGKILL);
+	waitid(P_PID, (id_t)zombie, &(siginfo_t){0}, WEXITED | WNOWAIT); /* it has a pid still */
+	who = somebody(alive); /* cleans up, too */
+	assert_false(is_there(dead));
+	assert_false(is_there(dying));
+	waitpid(zombie, NULL, 0);
+
+	/* none of these is one that a killed collector left */
+	snprintf(heard, sizeof(heard), "%s", directory("dcm-ssh-1.unlocked", 0700));
+	listener = listen_in(heard);
+	directory("dcm-ssh-1.open", 0755);
+	directory("dcm-other", 0700);
+	directory("target", 0700);
+	snprintf(path, sizeof(path), "%s/dcm-ssh-1.link", tmp);
+	assert_int_equal(symlink("target", path), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(directory("dcm-ssh-1.others", 0700), 65534, 65534), 0);
+	transport_sweep();
+	assert_true(is_there(alive));
+	assert_true(is_there(heard));
+	assert_true(is_there(path));
+	close(listener); /* nobody is behind it now */
+	transport_sweep();
+	assert_false(is_there(heard));
+	for (const char *const *name = (const char *const[]){"dcm-ssh-1.open", "dcm-other", "target",
+							     "dcm-ssh-1.others", NULL};
+	     *name; name++) {
+		snprintf(path, sizeof(path), "%s/%s", tmp, *name);
+		assert_true(rmdir(path) == 0 || geteuid() != 0);
+	}
+	end(who);
+	transport_sweep();
+	snprintf(path, sizeof(path), "%s/dcm-ssh-1.link", tmp);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(tmp), 0); /* all else is gone */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_idle_connections),
 		cmocka_unit_test(test_what_ssh_says),
 		cmocka_unit_test(test_known_hosts),
+		cmocka_unit_test(test_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
