@@ -73,7 +73,7 @@ def unpack(path):
     return bytes(out)
 
 
-class Warm(dcmtest.Case):
+class Case(dcmtest.Case):
     def engine(self, containers=20, *options):
         e = SimEngine("sim", containers, *options)
         self.addCleanup(e.stop)
@@ -115,8 +115,8 @@ class Warm(dcmtest.Case):
     def row(self, d, host="sim"):
         return (d.hosts() or {}).get(host, {})
 
-    # ---- stories ----
 
+class Warm(Case):
     def test_stop_and_start(self):
         """The whole record comes back as it was, with its age, of an engine that is away."""
         e = self.engine()
@@ -294,65 +294,6 @@ class Warm(dcmtest.Case):
             wait_until(lambda: self.row(d)["state"] == "offline", "offline again")
         d.stop()
         self.assertEqual(self.files(d), [])
-
-    def test_memory_retention(self):
-        """A host away for so long leaves the memory; its row and its snapshot stay."""
-        e = self.engine(4)
-        d = self.dcm([e], {"memory_retention": 3, "memory_cleanup_interval": 1}).settle([e])
-        names = d.names()
-        self.written(d)
-        e.stop()
-        wait_until(lambda: d.names() == [], "an empty memory")
-        self.assertEqual(self.row(d)["state"], "offline")
-        self.assertEqual(self.row(d)["containers"], 0)
-        time.sleep(1)
-        d.stop()
-        self.assertEqual(self.files(d), ["sim.snap"])
-        # It is older than that at the start, and shown again as long.
-        d.start()
-        self.serves(d, names)
-        self.assertGreater(self.row(d)["age"], 3)
-        wait_until(lambda: d.names() == [], "an empty memory again")
-        self.assertEqual(len(d.log_events("host_expired")), 2)
-        # The host comes back, and all is as before.
-        e.start()
-        d.settle([e])
-        self.assertEqual(d.names(), sorted(c["Names"][0][1:] for c in e.api.list()))
-
-    def test_disk_retention(self):
-        e = self.engine(2)
-        d = self.dcm([e]).settle([e])
-        d.stop()
-        e.stop()
-        old = time.time() - 604800 - 60
-        os.utime(self.snapshot(d), (old, old))
-        for name in ("gone.snap", "gone.snap.bad-1", "young.snap"):
-            with open(self.snapshot(d, name), "w"):
-                pass
-            if name != "young.snap":
-                os.utime(self.snapshot(d, name), (old, old))
-        d.start()
-        wait_until(lambda: self.files(d) == ["young.snap"], "only the young one left")
-
-    def test_one_retention_after_the_other(self):
-        """Away, a host leaves the memory first, and later the disk; its row stays."""
-        e = self.engine(3)
-        d = self.dcm([e], {"memory_retention": 2, "memory_cleanup_interval": 1,
-                           "disk_retention": 6, "disk_cleanup_interval": 1}).settle([e])
-        self.written(d)
-        with open(self.snapshot(d, "sim.snap.bad-1"), "wb") as f:
-            f.write(b"set aside")
-        e.stop()
-        wait_until(lambda: d.names() == [], "an empty memory")
-        wait_until(lambda: self.files(d) == [], "an empty disk")
-        self.assertTrue(d.log_events("host_expired") and d.log_events("snapshots_removed"))
-        self.assertEqual(self.row(d)["state"], "offline")
-        d.stop()
-        self.assertEqual(self.files(d), [])
-        d.start()  # nothing is known any more
-        wait_until(lambda: self.row(d).get("state") == "offline", "offline")
-        self.assertEqual(d.names(), [])
-        self.assertFalse(d.log_events("snapshot_loaded"))
 
     def test_a_host_taken_out_and_back(self):
         one, two = self.engine(2), SimEngine("two", 2)
