@@ -254,7 +254,7 @@ static void test_broker_answers(void **state)
 static void test_broker_of_many_hosts(void **state)
 {
 	unsigned before;
-	char host[8];
+	char host[16];
 
 	(void)state;
 	for (int i = 2; i < WORLD_HOSTS; i++) {
