@@ -36,7 +36,7 @@ BROKER_LIBS    := -levent_core
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-all: $(BUILD)/dcmd $(BUILD)/dcm-client $(BUILD)/libdcm.so $(BUILD)/libdcm.a $(BUILD)/dcm.pc
+all: $(BUILD)/dcmd $(BUILD)/dcm-client $(BUILD)/libdcm.so $(BUILD)/libdcm.a
 
 $(BUILD)/libdcm.a: $(call obj,$(LIB_SRC))
 $(BUILD)/libwriter.a: $(call obj,$(WRITER_SRC))
@@ -61,10 +61,6 @@ $(BUILD)/libdcm.so.$(SOVERSION): $(call obj,$(LIB_SRC)) shm/libdcm.map
 	$(CC) $(LDFLAGS) -shared -Wl,-soname,libdcm.so.$(SOVERSION) \
 		-Wl,--version-script=shm/libdcm.map -o $@ $(filter %.o,$^) $(WRITER_LIBS) $(LIB_LIBS) -lm
 
-$(BUILD)/dcm.pc: shm/dcm.pc.in Makefile
-	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
-
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -77,21 +73,31 @@ include tests/tests.mk
 
 # ---- the rest ----------------------------------------------------------------
 
+# Where things go is written into them now, whatever PREFIX they were built with.  The
+# library's directory may be new to the loader (not so below a DESTDIR, or not as root).
+TO      := $(DESTDIR)$(PREFIX)
+PLACED  := sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|/usr/local/|$(PREFIX)/|'
+
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include $(addprefix $(DESTDIR)$(PREFIX)/share/man/,man1 man3 man5 man8)
-	install -m755 $(BUILD)/dcmd $(DESTDIR)$(PREFIX)/sbin/
-	install -m755 $(BUILD)/dcm-client $(DESTDIR)$(PREFIX)/bin/
-	install -m644 $(BUILD)/libdcm.a $(BUILD)/libdcm.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libdcm.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libdcm.so
-	install -m644 $(BUILD)/dcm.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	install -m644 shm/dcm.h $(DESTDIR)$(PREFIX)/include/
-	install -m644 docs/dcm-client.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m644 docs/libdcm.3 $(DESTDIR)$(PREFIX)/share/man/man3/
-	install -m644 docs/dcm-hosts.yml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
-	install -m644 docs/dcmd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
-	install -D -m644 scripts/dcm-client.bash \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/dcm-client
+	install -d $(TO)/sbin $(TO)/bin $(TO)/include $(TO)/lib/pkgconfig \
+		$(TO)/lib/systemd/system $(TO)/lib/systemd/user \
+		$(addprefix $(TO)/share/man/man,1 3 5 8) $(TO)/share/bash-completion/completions
+	install -m755 $(BUILD)/dcmd $(TO)/sbin/
+	install -m755 $(BUILD)/dcm-client $(TO)/bin/
+	install -m644 $(BUILD)/libdcm.a $(BUILD)/libdcm.so.$(SOVERSION) $(TO)/lib/
+	ln -sf libdcm.so.$(SOVERSION) $(TO)/lib/libdcm.so
+	install -m644 shm/dcm.h $(TO)/include/
+	$(PLACED) shm/libdcm.pc.in | install -m644 /dev/stdin $(TO)/lib/pkgconfig/libdcm.pc
+	ln -sf libdcm.pc $(TO)/lib/pkgconfig/dcm.pc
+	$(PLACED) scripts/dcmd.service | install -m644 /dev/stdin $(TO)/lib/systemd/system/dcmd.service
+	$(PLACED) scripts/dcmd-user.service | \
+		install -m644 /dev/stdin $(TO)/lib/systemd/user/dcmd.service
+	install -m644 docs/dcm-client.1 $(TO)/share/man/man1/
+	install -m644 docs/libdcm.3 $(TO)/share/man/man3/
+	install -m644 docs/dcm-hosts.yml.5 $(TO)/share/man/man5/
+	install -m644 docs/dcmd.8 $(TO)/share/man/man8/
+	install -m644 scripts/dcm-client.bash $(TO)/share/bash-completion/completions/dcm-client
+	test -n '$(DESTDIR)' || PATH=$$PATH:/sbin:/usr/sbin ldconfig 2>/dev/null || true
 
 clean:
 	rm -rf $(BUILD)
@@ -99,7 +105,9 @@ clean:
 help:
 	@echo "all install clean    build/: dcmd dcm-client libdcm.so libdcm.a"
 	@echo "check                every test"
-	@echo "unit asan tsan stress integration bench    a part of it"
+	@echo "unit asan tsan stress integration    a part of it (tests/README.md)"
+	@echo "fuzz chaos           minutes of noise, and of killing at random"
+	@echo "bench bench-scale    figures beside those of rivals: docs/performance.md"
 
 .PHONY: all install clean help
 .SECONDARY:

@@ -2,7 +2,7 @@
  * restart.h - when a child that died is started again.  Pure.
  *
  * After 0.1 s; a child that dies before its first beat doubles that, up to
- * 30 s; one that had beaten waits 2 s from its 10th death in a minute.
+ * 30 s; whichever it does waits 2 s at least from its 10th death in a minute.
  */
 #ifndef DCM_RESTART_H
 #define DCM_RESTART_H

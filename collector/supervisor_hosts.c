@@ -253,7 +253,9 @@ void hosts_reload(struct supervisor *s, double now)
 				  LF_STR("error", to.warnings[i]));
 		take_over(s, &to, now);
 	}
-	config_errors_free(&e);
 	if (s->ready)
 		supervisor_tell_ready(s);
+	if (e.n) /* until the next cycle; the manager's reload itself ended well */
+		notify_send("STATUS=reload refused: %s", e.v[0]);
+	config_errors_free(&e);
 }

@@ -308,6 +308,13 @@ class Processes(dcmtest.Case):
             told = b""
             while b"READY=1" not in told:
                 told += s.recv(4096)
+            with open(dcm.config, "a", encoding="utf-8") as f:
+                f.write("not YAML any more\n")
+            dcm.process.send_signal(signal.SIGHUP)
+            while b"STATUS=reload refused: " not in told:
+                told += s.recv(4096)
+            self.assertIn(b"RELOADING=1", told)
+            self.assertIn(dcm.config.encode() + b":", told)
 
     def test_stats_can_be_left_out(self):
         dcm = self.dcmd(**{"sim-a": {"stats": False}}).settle([self.a, self.b])

@@ -46,6 +46,21 @@ static void test_tenth_death_in_a_minute(void **state)
 	assert_about(restart_delay(&h, true, 1000), 0.1);
 }
 
+/* Whether it was seen to beat makes no difference to a crash loop. */
+static void test_stillborn_in_a_crash_loop(void **state)
+{
+	struct restart_history h = {0};
+
+	(void)state;
+	for (int i = 1; i <= 9; i++)
+		assert_about(restart_delay(&h, true, i), 0.1);
+	assert_about(restart_delay(&h, false, 10), 2);
+	assert_about(restart_delay(&h, true, 12), 2);
+	for (int i = 0; i < 5; i++)
+		assert_about(restart_delay(&h, false, 20), 2);
+	assert_about(restart_delay(&h, false, 20), 3.2); /* the sixth in a row */
+}
+
 /* Far apart, any number of deaths is none too many. */
 static void test_now_and_then(void **state)
 {
@@ -61,6 +76,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stillborn),
 		cmocka_unit_test(test_tenth_death_in_a_minute),
+		cmocka_unit_test(test_stillborn_in_a_crash_loop),
 		cmocka_unit_test(test_now_and_then),
 	};
 
