@@ -142,7 +142,8 @@ void program_forward(struct program_args *a, const struct ssh_target *t, const s
 static void host_key_error(const struct ssh_target *t, const char *said, char *why)
 {
 	const char *add_to = t->n_known ? t->known[0] : "~/.ssh/known_hosts";
-	const char *hash = strstr(said, "SHA256:");
+	static const char invalid[] = "Certificate invalid: ";
+	const char *hash = strstr(said, "SHA256:"), *certificate = strstr(said, invalid);
 	char print[64] = "?";
 
 	if (hash) {
@@ -151,6 +152,11 @@ static void host_key_error(const struct ssh_target *t, const char *said, char *w
 	}
 	if (strstr(said, "HAS CHANGED"))
 		ssh_say_changed(t, print, add_to, why);
+	else if (certificate)
+		ssh_say(why, "host key of %.80s: its certificate is not valid (%.*s): have the key "
+			     "signed anew for %.60s (ssh-keygen -s CA -h -n NAME)",
+			t->where, (int)strcspn(certificate + sizeof(invalid) - 1, "\r\n"),
+			certificate + sizeof(invalid) - 1, t->host);
 	else if (strcasestr(said, "revoked"))
 		ssh_say(why, "host key of %s is revoked in known_hosts: do not trust this host",
 			t->where);

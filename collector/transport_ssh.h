@@ -63,6 +63,7 @@ struct ssh_target {
 	char *agent;	/* socket of the agent, or NULL */
 	bool jump;	/* ProxyJump or ProxyCommand */
 	bool gssapi;
+	bool certificate; /* ssh_config names one to log in with */
 	bool have_ssh;	/* there is an `ssh` program */
 	double timeout; /* s to be ready; the shorter of both */
 	unsigned alive_interval, alive_count;

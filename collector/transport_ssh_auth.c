@@ -118,6 +118,15 @@ static bool add_of_agent(struct ssh_way *w, const unsigned char *blob, size_t le
 	return found;
 }
 
+/* A certificate beside it is shown by the system's ssh alone. */
+static bool has_certificate(const char *path)
+{
+	char name[1024];
+
+	return (size_t)snprintf(name, sizeof(name), "%s-cert.pub", path) < sizeof(name) &&
+	       access(name, R_OK) == 0;
+}
+
 static void add_file(struct ssh_way *w, const char *path)
 {
 	unsigned char blob[4096];
@@ -127,8 +136,8 @@ static void add_file(struct ssh_way *w, const char *path)
 	ssh_key_look(path, &kind);
 	n = public_blob(path, blob, sizeof(blob));
 	if (w->agent && n && add_of_agent(w, blob, n))
-		return;
-	if (!kind.readable)
+		w->other_may |= has_certificate(path);
+	else if (!kind.readable)
 		ssh_say(w->login_error, "%.120s cannot be read: let the user of dcmd read it", path);
 	else if (kind.encrypted)
 		ssh_say(w->login_error,
@@ -137,8 +146,10 @@ static void add_file(struct ssh_way *w, const char *path)
 			path);
 	else if (!ssh_key_usable(kind.type))
 		w->other_may = true;
-	else
+	else {
+		w->other_may |= has_certificate(path);
 		add(w, (struct ssh_try){.path = path});
+	}
 }
 
 static void gather(struct ssh_way *w)
@@ -146,6 +157,7 @@ static void gather(struct ssh_way *w)
 	const struct ssh_target *t = w->target;
 	bool agent = agent_open(w);
 
+	w->other_may = t->certificate;
 	for (unsigned i = 0; i < t->n_identities; i++)
 		add_file(w, t->identity[i]);
 	if (agent && !t->identities_only)

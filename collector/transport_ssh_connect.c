@@ -237,6 +237,7 @@ static void host_key_refused(struct ssh_way *w, enum ssh_known_verdict v, const 
 	const struct ssh_target *t = w->target;
 	const char *hash = libssh2_hostkey_hash(w->ssh, LIBSSH2_HOSTKEY_HASH_SHA256);
 	const char *add_to = t->n_known ? t->known[0] : "~/.ssh/known_hosts";
+	bool other = ssh_known_by_authority(w->known);
 	char print[64] = "?";
 	ssh_why why;
 
@@ -248,9 +249,9 @@ static void host_key_refused(struct ssh_way *w, enum ssh_known_verdict v, const 
 			 t->where, print, file);
 	else if (v == KNOWN_CHANGED) {
 		ssh_say_changed(t, print, file, why);
-		ssh_fail(w, false, "%s", why);
+		ssh_fail(w, other, "%s", why);
 	} else
-		ssh_fail(w, false,
+		ssh_fail(w, other,
 			 "host key of %.60s is unknown: check its SHA256:%s, then ssh-keyscan -p %u "
 			 "%.40s >> %.64s",
 			 t->where, print, t->port, t->host, add_to);

@@ -239,6 +239,14 @@ enum ssh_known_verdict ssh_known_check(const struct ssh_known *k, const unsigned
 	return v;
 }
 
+bool ssh_known_by_authority(const struct ssh_known *k)
+{
+	for (unsigned i = 0; i < k->n; i++)
+		if (k->line[i].marker == AUTHORITY)
+			return true;
+	return false;
+}
+
 void ssh_known_free(struct ssh_known *k)
 {
 	if (!k)

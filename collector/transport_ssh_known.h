@@ -19,6 +19,9 @@ const char *ssh_known_methods(const struct ssh_known *k);
  * is that spoke against it. */
 enum ssh_known_verdict ssh_known_check(const struct ssh_known *k, const unsigned char *blob,
 				       size_t len, const char **file);
+/* Does @cert-authority name it?  Its certificate may be right where its key is not known,
+ * or is another one; libssh2 cannot tell. */
+bool ssh_known_by_authority(const struct ssh_known *k);
 void ssh_known_free(struct ssh_known *k);
 
 #endif

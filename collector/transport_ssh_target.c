@@ -214,6 +214,8 @@ static void take(struct ssh_target *t, const struct endpoint *at, const char *ke
 		take_agent(t, value);
 	else if ((!strcmp(key, "proxyjump") || !strcmp(key, "proxycommand")) && !none)
 		t->jump = true;
+	else if (!strcmp(key, "certificatefile"))
+		t->certificate = !none;
 	else if (!strcmp(key, "gssapiauthentication"))
 		t->gssapi = !strcmp(value, "yes");
 	else if ((!strcmp(key, "userknownhostsfile") || !strcmp(key, "globalknownhostsfile")) &&

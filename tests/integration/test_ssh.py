@@ -254,6 +254,87 @@ class Ways(Ssh):
         dcm = self.dcmd(h=self.entry(s))
         self.online(dcm, "h", "ssh/openssh")
 
+    def test_host_certificate(self):
+        """a host that known_hosts knows by the authority that signed its key"""
+        authority, other = (sshserver.keygen(os.path.join(dcmtest.fresh("a"), "ca"), "ed25519")
+                            for _ in range(2))
+        s = self.sshd()
+        s.stop()
+
+        def sign(names, *options):
+            subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "host", "-h", "-n", names,
+                            *options, s.host_keys["ed25519"] + ".pub"], check=True,
+                           stderr=subprocess.DEVNULL)
+
+        def known(name, by, names, *more):
+            path = os.path.join(s.dir, name)
+            with open(by + ".pub") as key, open(path, "w") as f:
+                f.write("@cert-authority %s %s" % (names, key.read()) + "".join(more))
+            return path
+        sign("127.0.0.1")
+        with open(s.config, "a") as f:
+            f.write("HostCertificate %s-cert.pub\n" % s.host_keys["ed25519"])
+        s.start()
+        with open(self.sshd().known_hosts(host="[127.0.0.1]:%d" % s.port)) as f:
+            old_key = f.read()
+        place = "[127.0.0.1]:%d" % s.port
+        files = {"all": known("all", authority, "*"), "place": known("place", authority, place),
+                 "bare": known("bare", authority, "127.0.0.1"),
+                 "new_key": known("new_key", authority, "*", old_key),
+                 "other": known("other", other, "*"),
+                 "only": known("only", authority, "*")}
+        key = s.key("ed25519")
+        dcm = self.dcmd(**{k: self.entry(s, identity_file=key, known_hosts=v)
+                           for k, v in files.items() if k != "only"},
+                        plain=self.entry(s, identity_file=key),
+                        only=self.entry(s, identity_file=key, known_hosts=files["only"],
+                                        ssh_backend="libssh2"))
+        for host in ("all", "place", "bare", "new-key"):
+            self.online(dcm, host, "ssh/openssh")
+            self.whole(dcm, host)
+        self.online(dcm, "plain", "ssh/libssh2")
+        self.offline(dcm, "other", "host key", "unknown")
+        self.offline(dcm, "only", "host key", "certificate", "ssh_backend")
+        # One that has expired is no better than none.
+        sign("127.0.0.1", "-V", "20200101:20200102")
+        s.stop()
+        s.start()
+        self.offline(dcm, "all", "certificate", "expired")
+        sign("elsewhere")
+        s.stop()
+        s.start()
+        self.offline(dcm, "all", "certificate", "name")
+
+    def test_user_certificate(self):
+        """a key that the server knows by the authority that signed it"""
+        authority = sshserver.keygen(os.path.join(dcmtest.fresh("a"), "ca"), "ed25519")
+        s = self.sshd("TrustedUserCAKeys %s.pub" % authority)
+        keys = {}
+        for name in ("beside", "named", "none"):
+            keys[name] = sshserver.keygen(os.path.join(s.dir, "user_" + name), "ed25519")
+            if name != "none":
+                subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "me", "-n", USER,
+                                keys[name] + ".pub"], check=True, stderr=subprocess.DEVNULL)
+        moved = os.path.join(s.dir, "certificate")
+        os.rename(keys["named"] + "-cert.pub", moved)
+        config = os.path.join(s.dir, "config")
+        with open(config, "w") as f:
+            f.write("Host *\n  CertificateFile %s\n" % moved)
+        dcm = self.dcmd(beside=self.entry(s, identity_file=keys["beside"]),
+                        named=self.entry(s, identity_file=keys["named"], ssh_config=config),
+                        none=self.entry(s, identity_file=keys["none"]),
+                        both=self.entry(s, identity_file=self.both(s, keys["beside"])))
+        for host in ("beside", "named"):
+            self.online(dcm, host, "ssh/openssh")
+        self.online(dcm, "both", "ssh/libssh2")  # the key alone will do
+        self.offline(dcm, "none", "login refused")
+
+    def both(self, s, key):
+        """A key that may log in, and has a certificate, too."""
+        path = s.key("ed25519", "user_both")
+        shutil.copy(key + "-cert.pub", path + "-cert.pub")
+        return path
+
     def test_modern_algorithms_only(self):
         s = self.sshd("KexAlgorithms sntrup761x25519-sha512@openssh.com",
                       "Ciphers chacha20-poly1305@openssh.com")

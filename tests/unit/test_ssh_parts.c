@@ -203,6 +203,8 @@ static void test_what_ssh_says(void **state)
 	says("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n"
 	     "Host key verification failed.\r\n",
 	     "ssh-keygen -f ~/.ssh/known_hosts -R '[192.0.2.1]:2222'");
+	says("Certificate invalid: expired\r\nNo ED25519 host key is known for h.\r\n"
+	     "Host key verification failed.\r\n", "certificate is not valid (expired)");
 	says("ssh: connect to host h port 22: Connection timed out\r\n", "timeout");
 	says("", "without a word");
 	ssh_docker_error(&target, "sh: 1: docker: not found\n", 127, why);
