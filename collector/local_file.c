@@ -1,28 +1,23 @@
 /*
  * local_file.c - see local_file.h.
  *
- * The job is shared by the loop and its thread; the thread ends by one write to
- * a pipe, and whoever lets go last frees the job.  The thread calls nothing that
- * allocates (no arena of its own appears) and takes no signals.
+ * What runs in the thread calls nothing that allocates: no arena of its own appears.
  */
 #include "local_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "beside.h"
+
 struct local_file {
-	atomic_int holders; /* the loop, the thread */
-	int done_fd[2];
-	struct event *done_event;
+	struct beside *beside; /* the loop's: the thread never looks at it */
 	void (*done)(void *arg, const char *data, size_t len, const char *error);
 	void *arg;
 	const char *error;
@@ -128,93 +123,56 @@ long local_file_get(const char *path, char *buf, size_t max, const char **error)
 	return (long)len;
 }
 
-static void let_go(struct local_file *f)
-{
-	if (atomic_fetch_sub(&f->holders, 1) != 1)
-		return;
-	close(f->done_fd[0]);
-	close(f->done_fd[1]);
-	free(f->path);
-	free(f);
-}
+/* ---- beside the loop ------------------------------------------------------- */
 
-static void *read_it(void *arg)
+static void read_it(void *work)
 {
-	struct local_file *f = arg;
-	ssize_t n;
+	struct local_file *f = work;
 
 	f->len = local_file_get(f->path, f->data, f->max, &f->error);
-	do
-		n = write(f->done_fd[1], "", 1);
-	while (n < 0 && errno == EINTR);
-	let_go(f);
-	return NULL;
 }
 
-static int start_thread(struct local_file *f)
+static void tell(void *work)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int e;
+	struct local_file *f = work;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256 << 10);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	e = pthread_create(&thread, &attr, read_it, f);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return e;
-}
-
-static void on_done(evutil_socket_t fd, short what, void *arg)
-{
-	struct local_file *f = arg;
-	char byte;
-
-	(void)what;
-	if (read(fd, &byte, 1) != 1)
-		return;
-	event_free(f->done_event);
-	f->done_event = NULL;
 	if (f->len < 0)
 		f->done(f->arg, NULL, 0, f->error);
 	else
 		f->done(f->arg, f->data, (size_t)f->len, NULL);
-	let_go(f);
+}
+
+static void release(void *work)
+{
+	struct local_file *f = work;
+
+	free(f->path);
+	free(f);
 }
 
 struct local_file *
 local_file_read(struct event_base *base, const char *path, size_t max,
 		void (*done)(void *arg, const char *data, size_t len, const char *error), void *arg)
 {
+	static const struct beside_work how = {.run = read_it, .done = tell, .release = release};
 	struct local_file *f = malloc(sizeof(*f) + max);
+	struct beside *b;
 
 	if (!f)
 		return NULL;
 	*f = (struct local_file){.done = done, .arg = arg, .max = max, .path = strdup(path)};
-	atomic_init(&f->holders, 2);
-	if (!f->path || pipe2(f->done_fd, O_CLOEXEC | O_NONBLOCK)) {
-		free(f->path);
+	if (!f->path) {
 		free(f);
 		return NULL;
 	}
-	f->done_event = event_new(base, f->done_fd[0], EV_READ | EV_PERSIST, on_done, f);
-	if (!f->done_event || event_add(f->done_event, NULL) || start_thread(f)) {
-		if (f->done_event)
-			event_free(f->done_event);
-		atomic_store(&f->holders, 1);
-		let_go(f);
+	b = beside_start(base, &how, f);
+	if (!b)
 		return NULL;
-	}
+	f->beside = b;
 	return f;
 }
 
 void local_file_cancel(struct local_file *f)
 {
-	event_free(f->done_event);
-	f->done_event = NULL;
-	let_go(f);
+	beside_cancel(f->beside);
 }
