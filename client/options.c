@@ -69,6 +69,9 @@ static int take(struct options *o, int opt, const char *arg)
 		o->instance = arg;
 		break;
 	case O_RUNTIME_DIR:
+		if (!*arg)
+			return fail(EXIT_USAGE, "--runtime-dir is empty: give a directory, or "
+						"leave the option out");
 		o->runtime_dir = arg;
 		break;
 	case O_JSON:

@@ -10,6 +10,7 @@
 
 #include "../shm/names.h"
 #include "config_endpoint.h"
+#include "config_expand.h"
 
 const char *const config_environment_words[] = {"redact", "full", "names", "none", NULL};
 
@@ -126,8 +127,13 @@ static void check_tls(struct checker *c, const struct raw *r, struct endpoint *a
 /* unix://~/x and unix://x mean what they would mean as a path. */
 static void settle_socket(struct checker *c, const struct ynode *url, struct endpoint *at)
 {
-	char *path = check_path(c, at->path);
+	const char *home = at->path[0] == '~' && at->path[1] == '/' ? config_home() : NULL;
+	char *path;
 
+	if (!home)
+		path = check_path(c, at->path);
+	else if (asprintf(&path, "%s%s", home, at->path + 1) < 0)
+		path = NULL;
 	if (path) {
 		free(at->path);
 		at->path = path;

@@ -294,3 +294,4 @@ class Commands(dcmtest.Case):
         done = self.dcm.run("--instance", "nobody-runs-this", "hosts")
         self.assertEqual(done.returncode, 3)
         self.assertEqual(done.stderr.count("\n"), 1)
+        self.assertEqual(self.dcm.run("--runtime-dir", "", "hosts").returncode, 2)
