@@ -2,6 +2,7 @@
 #include "filter_impl.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,9 @@ static const char *term_parse(struct filter_term *t, const char **note)
 		t->truth = one_of(t->value, "1 true");
 		return one_of(t->value, "0 1 false true") ? NULL : "true or false";
 	case F_EXITED:
+		errno = 0;
 		t->number = strtol(t->value, &end, 10);
-		return *t->value && !*end ? NULL : "a number";
+		return *t->value && !*end && !errno ? NULL : "a number";
 	case F_PUBLISH:
 	case F_EXPOSE:
 		return port_range_parse(&t->port, t->value) ? NULL :
@@ -223,16 +225,6 @@ static bool match_ports(const struct filter_term *t, const struct dcm_record *r)
 	return false;
 }
 
-static bool match_network(const struct filter_term *t, const struct dcm_record *r)
-{
-	uint32_t i;
-
-	for (i = 0; i < r->networks.n; i++)
-		if (str_is(r->networks.v[i].name, t->value))
-			return true;
-	return false;
-}
-
 /* An exit code counts when the container ran and does so no more. */
 static bool match_exited(const struct filter_term *t, const struct dcm_record *r)
 {
@@ -266,7 +258,7 @@ static bool match_term(const struct filter_term *t, const struct dcm_record *r)
 	case F_ANCESTOR:
 		return filter_match_ancestor(t, r);
 	case F_NETWORK:
-		return match_network(t, r);
+		return filter_match_network(t, r);
 	case F_VOLUME:
 		return match_volume(t, r);
 	case F_EXITED:
@@ -358,7 +350,9 @@ void filter_narrow(const struct filter *f, struct dcm_query *q)
 		for (i = n = 0; i < f->n; i++)
 			if (f->terms[i].key == index[k].key) {
 				value = f->terms[i].value;
-				n++;
+				/* a network's id is none of its names */
+				n += 1 + (index[k].key == F_NETWORK &&
+					  filter_found_count(&f->terms[i]) > 0);
 			}
 		if (n != 1 || !*value)
 			continue;

@@ -29,6 +29,26 @@ struct filter {
 	struct filter_term terms[];
 };
 
+/* What a value refers to on one host. */
+struct filter_found {
+	char host[64];
+	char text[256]; /* id: the id that the prefix means, "" if several;
+			 * ancestor: an image id; network: its name */
+	int64_t created; /* before, since: ns */
+	bool told;	 /* by the engine's own lists, which then alone count */
+};
+size_t filter_found_count(const struct filter_term *t);
+const struct filter_found *filter_found_at(const struct filter_term *t, size_t i);
+struct filter_found *filter_found_on(const struct filter_term *t, struct dcm_str host);
+void filter_found_add(struct filter_term *t, struct dcm_str host, struct dcm_str text,
+		      int64_t created, bool told);
+
+/* filter_catalog.c: what the value of ancestor or network means on one host, by its
+ * engine's lists of images and networks. */
+void filter_learn_catalog(struct filter_term *t, struct dcm_str host,
+			  const struct dcm_catalog *c);
+
+bool filter_match_network(const struct filter_term *t, const struct dcm_record *r);
 bool filter_match_id(const struct filter_term *t, const struct dcm_record *r);
 bool filter_match_ancestor(const struct filter_term *t, const struct dcm_record *r);
 bool filter_match_time(const struct filter_term *t, const struct dcm_record *r);

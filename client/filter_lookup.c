@@ -1,6 +1,7 @@
 /*
  * filter_lookup.c - filters whose values refer to something: another
- * container (before, since), an image (ancestor), one id by its prefix (id).
+ * container (before, since), an image (ancestor), a network (network), one id by
+ * its prefix (id).
  *
  * As each engine would, a reference is looked up on its own host; a container
  * named by before or since that only one host has counts for all of them,
@@ -12,30 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a value refers to on one host. */
-struct filter_found {
-	char host[64];
-	char text[80]; /* id: the id that the prefix means, "" if several;
-			* ancestor: an image id */
-	int64_t created; /* before, since: ns */
-};
+/* Digits of an image's id that mean it where nobody tells which images there are. */
+enum { ID_PREFIX_LEAST = 4 };
 
-static size_t found_count(const struct filter_term *t)
+size_t filter_found_count(const struct filter_term *t)
 {
 	return t->found.len / sizeof(struct filter_found);
 }
 
-static const struct filter_found *found_at(const struct filter_term *t, size_t i)
+const struct filter_found *filter_found_at(const struct filter_term *t, size_t i)
 {
 	return (const struct filter_found *)(const void *)t->found.s + i;
 }
 
-static struct filter_found *found_on(const struct filter_term *t, struct dcm_str host)
+struct filter_found *filter_found_on(const struct filter_term *t, struct dcm_str host)
 {
 	size_t i;
 
-	for (i = 0; i < found_count(t); i++)
-		if (str_is(host, found_at(t, i)->host))
+	for (i = 0; i < filter_found_count(t); i++)
+		if (str_is(host, filter_found_at(t, i)->host))
 			return (struct filter_found *)(void *)t->found.s + i;
 	return NULL;
 }
@@ -49,10 +45,10 @@ static void put_str(char *buf, size_t room, struct dcm_str s)
 	buf[n] = '\0';
 }
 
-static void found_add(struct filter_term *t, struct dcm_str host, struct dcm_str text,
-		      int64_t created)
+void filter_found_add(struct filter_term *t, struct dcm_str host, struct dcm_str text,
+		      int64_t created, bool told)
 {
-	struct filter_found f = {.created = created};
+	struct filter_found f = {.created = created, .told = told};
 
 	put_str(f.host, sizeof(f.host), host);
 	put_str(f.text, sizeof(f.text), text);
@@ -68,11 +64,19 @@ static void learn_id(struct filter_term *t, const struct dcm_record *r)
 
 	if (!*t->value || strncmp(r->id, t->value, strlen(t->value)) != 0)
 		return;
-	f = found_on(t, r->host_id);
+	f = filter_found_on(t, r->host_id);
 	if (f)
 		f->text[0] = '\0';
 	else
-		found_add(t, r->host_id, str_of(r->id), 0);
+		filter_found_add(t, r->host_id, str_of(r->id), 0, false);
+}
+
+/* Did the engine's own list tell what the value means on this host? */
+static bool told(const struct filter_term *t, struct dcm_str host)
+{
+	const struct filter_found *f = filter_found_on(t, host);
+
+	return f && f->told;
 }
 
 static bool is_reference(const struct filter_term *t, struct dcm_str image)
@@ -94,13 +98,13 @@ static void learn_image(struct filter_term *t, const struct dcm_record *r)
 {
 	size_t i;
 
-	if (!r->image_id.s || !is_reference(t, r->image))
+	if (!r->image_id.s || told(t, r->host_id) || !is_reference(t, r->image))
 		return;
-	for (i = 0; i < found_count(t); i++)
-		if (str_is(r->image_id, found_at(t, i)->text) &&
-		    str_is(r->host_id, found_at(t, i)->host))
+	for (i = 0; i < filter_found_count(t); i++)
+		if (str_is(r->image_id, filter_found_at(t, i)->text) &&
+		    str_is(r->host_id, filter_found_at(t, i)->host))
 			return;
-	found_add(t, r->host_id, r->image_id, 0);
+	filter_found_add(t, r->host_id, r->image_id, 0, false);
 }
 
 static int learn_all(struct filter *f, dcm *d, const char *host, struct dcm_text *why)
@@ -129,6 +133,34 @@ static int learn_all(struct filter *f, dcm *d, const char *host, struct dcm_text
 	return rc;
 }
 
+/* Of every host that the question is about. */
+static int learn_catalogs(struct filter *f, dcm *d, const char *host, const struct dcm_hosts *hosts,
+			  struct dcm_text *why)
+{
+	struct dcm_catalog c = {0};
+	int rc = DCM_OK;
+	size_t i, k;
+
+	for (i = 0; i < hosts->n; i++) {
+		char id[64];
+
+		if (host && !str_is(hosts->v[i].id, host))
+			continue;
+		put_str(id, sizeof(id), hosts->v[i].id);
+		/* A host that went, or whose memory cannot be read, has none. */
+		rc = dcm_catalog_read(d, id, &c);
+		if (rc == DCM_ENOMEM)
+			break;
+		for (k = 0; rc == DCM_OK && k < f->n; k++)
+			if (f->terms[k].key == F_ANCESTOR || f->terms[k].key == F_NETWORK)
+				filter_learn_catalog(&f->terms[k], hosts->v[i].id, &c);
+	}
+	dcm_catalog_free(&c);
+	if (rc == DCM_ENOMEM)
+		text_puts(why, dcm_error(d));
+	return rc == DCM_ENOMEM ? rc : DCM_OK;
+}
+
 /* When the container of before or since was created, on each host that has it. */
 static int learn_created(struct filter_term *t, dcm *d, const char *host,
 			 const struct dcm_hosts *hosts, struct dcm_text *why)
@@ -150,7 +182,7 @@ static int learn_created(struct filter_term *t, dcm *d, const char *host,
 		if (rc == DCM_OK)
 			rc = dcm_read(d, ref, &r);
 		if (rc == DCM_OK && time_parse(r.created, &created))
-			found_add(t, r.host_id, str_of(r.id), created);
+			filter_found_add(t, r.host_id, str_of(r.id), created, false);
 		else if (rc != DCM_OK && rc != DCM_ENOTFOUND && rc != DCM_ESTALE)
 			break;
 		rc = DCM_OK;
@@ -158,7 +190,7 @@ static int learn_created(struct filter_term *t, dcm *d, const char *host,
 	dcm_record_free(&r);
 	if (rc) {
 		text_puts(why, dcm_error(d));
-	} else if (!found_count(t)) {
+	} else if (!filter_found_count(t)) {
 		text_printf(why, "no container '%s', which --filter %s names: see dcm-client ps",
 			    t->value, t->key == F_BEFORE ? "before" : "since");
 		rc = DCM_ENOTFOUND;
@@ -168,6 +200,8 @@ static int learn_created(struct filter_term *t, dcm *d, const char *host,
 
 int filter_resolve(struct filter *f, dcm *d, const char *host, struct dcm_text *why)
 {
+	const unsigned catalogs = 1u << F_ANCESTOR | 1u << F_NETWORK;
+	const unsigned times = 1u << F_BEFORE | 1u << F_SINCE;
 	struct dcm_hosts hosts = {0};
 	int rc = DCM_OK;
 	size_t i;
@@ -176,17 +210,19 @@ int filter_resolve(struct filter *f, dcm *d, const char *host, struct dcm_text *
 		return DCM_OK;
 	for (i = 0; i < f->n; i++)
 		text_clear(&f->terms[i].found);
-	if (f->keys & (1u << F_ID | 1u << F_ANCESTOR))
-		rc = learn_all(f, d, host, why);
-	if (!rc && f->keys & (1u << F_BEFORE | 1u << F_SINCE)) {
+	if (f->keys & (catalogs | times)) {
 		rc = dcm_hosts_read(d, &hosts);
 		if (rc)
 			text_puts(why, dcm_error(d));
-		for (i = 0; !rc && i < f->n; i++)
-			if (f->terms[i].key == F_BEFORE || f->terms[i].key == F_SINCE)
-				rc = learn_created(&f->terms[i], d, host, &hosts, why);
-		dcm_hosts_free(&hosts);
 	}
+	if (!rc && f->keys & catalogs)
+		rc = learn_catalogs(f, d, host, &hosts, why);
+	if (!rc && f->keys & (1u << F_ID | 1u << F_ANCESTOR))
+		rc = learn_all(f, d, host, why);
+	for (i = 0; !rc && i < f->n; i++)
+		if (1u << f->terms[i].key & times)
+			rc = learn_created(&f->terms[i], d, host, &hosts, why);
+	dcm_hosts_free(&hosts);
 	return rc;
 }
 
@@ -194,7 +230,7 @@ int filter_resolve(struct filter *f, dcm *d, const char *host, struct dcm_text *
 
 bool filter_match_id(const struct filter_term *t, const struct dcm_record *r)
 {
-	const struct filter_found *f = found_on(t, r->host_id);
+	const struct filter_found *f = filter_found_on(t, r->host_id);
 
 	/* Without a meaning on this host yet (watch): what begins with it. */
 	if (!f)
@@ -206,22 +242,40 @@ bool filter_match_ancestor(const struct filter_term *t, const struct dcm_record 
 {
 	size_t i;
 
-	if (is_reference(t, r->image) || image_id_has_prefix(r->image_id, t->value))
+	if (!told(t, r->host_id) &&
+	    (is_reference(t, r->image) ||
+	     (strlen(t->value) >= ID_PREFIX_LEAST && image_id_has_prefix(r->image_id, t->value))))
 		return true;
-	for (i = 0; i < found_count(t); i++)
-		if (str_is(r->image_id, found_at(t, i)->text) &&
-		    str_is(r->host_id, found_at(t, i)->host))
+	for (i = 0; i < filter_found_count(t); i++)
+		if (str_is(r->image_id, filter_found_at(t, i)->text) &&
+		    str_is(r->host_id, filter_found_at(t, i)->host))
 			return true;
+	return false;
+}
+
+/* By name, or by the beginning of its id where it has joined it. */
+bool filter_match_network(const struct filter_term *t, const struct dcm_record *r)
+{
+	size_t i, k;
+
+	for (k = 0; k < r->networks.n; k++) {
+		if (str_is(r->networks.v[k].name, t->value) || !*t->value)
+			return true;
+		for (i = 0; r->started.s && i < filter_found_count(t); i++)
+			if (str_is(r->networks.v[k].name, filter_found_at(t, i)->text) &&
+			    str_is(r->host_id, filter_found_at(t, i)->host))
+				return true;
+	}
 	return false;
 }
 
 bool filter_match_time(const struct filter_term *t, const struct dcm_record *r)
 {
-	const struct filter_found *f = found_on(t, r->host_id);
+	const struct filter_found *f = filter_found_on(t, r->host_id);
 	int64_t created;
 
-	if (!f && found_count(t) == 1)
-		f = found_at(t, 0);
+	if (!f && filter_found_count(t) == 1)
+		f = filter_found_at(t, 0);
 	if (!f || !time_parse(r->created, &created))
 		return false;
 	return t->key == F_BEFORE ? created < f->created : created > f->created;

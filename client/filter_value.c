@@ -266,7 +266,7 @@ bool image_id_has_prefix(struct dcm_str id, const char *prefix)
 	if (id.s && id.len > 7 && !memcmp(id.s, "sha256:", 7))
 		id = str_from(id, 7);
 	n = strlen(prefix);
-	if (!id.s || n < 4 || n > id.len)
+	if (!id.s || !n || n > id.len)
 		return false;
 	for (i = 0; i < n; i++)
 		if (!isxdigit((unsigned char)prefix[i]))

@@ -23,7 +23,7 @@ bool port_text_matches(struct dcm_str text, const struct port_range *p, bool pub
 /* Appends the reference in its full form: "nginx" as "docker.io/library/
  * nginx:latest", without the tag where there is a digest. */
 void image_normalise(struct dcm_text *t, struct dcm_str ref);
-/* `prefix` (4 or more hex digits, with or without "sha256:") begins the id. */
+/* `prefix` (hex digits, with or without "sha256:") begins the id. */
 bool image_id_has_prefix(struct dcm_str id, const char *prefix);
 
 #endif

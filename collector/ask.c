@@ -239,6 +239,7 @@ static void forget(struct ask *a)
 
 	snapshot_emptied(c, a->msg.what == CONTROL_FORGET);
 	inventory_clear(c);
+	catalog_forget(c);
 	if (a->msg.what == CONTROL_FORGET) {
 		c->listed = 0;
 		session_forget(c);

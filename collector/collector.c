@@ -234,7 +234,7 @@ static int begin(struct collector *c)
 	    event_add(c->sigterm, NULL))
 		return -1;
 	if (pulse_init(c) || inventory_init(c) || inspect_init(c) || sampler_init(c) ||
-	    cycle_init(c) || compose_init(c) || publish_init(c) || session_open(c) ||
+	    cycle_init(c) || catalog_init(c) || compose_init(c) || publish_init(c) || session_open(c) ||
 	    snapshot_init(c))
 		return -1;
 	if (!open_region(c))
@@ -278,6 +278,7 @@ static void end(struct collector *c)
 	free_event(c->cycle.config_timer);
 	free_event(c->cycle.complete);
 	free_event(c->cycle.again);
+	free_event(c->catalog.timer);
 	free_event(c->beat);
 	free_event(c->control);
 	free_event(c->sigterm);

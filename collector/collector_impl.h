@@ -11,6 +11,7 @@
  *	sampler.c	one-shot stats
  *	compose.c	compose projects
  *	compose_files.c	the text of compose files
+ *	catalog.c	the host's images and networks
  *	publish.c	decoded containers into the region; the host's row
  *	ask.c		refresh, logs, forget
  *	snapshot_file.c	the snapshot on disk: read at the start, written on change
@@ -50,6 +51,7 @@ enum {
 	SLOW_INSPECTS = 128,	  /* inspects that hang, beside inspect_concurrency */
 	STATS_AUTO = 128,
 	ARENA_INSPECT = 96 << 20,
+	ARENA_CATALOG = 16 << 20,
 	COMPOSE_MAX = 256 << 10, /* bytes of a record's compose_file_content */
 	STACK_MAX = 1024,	 /* names in compose_stack_containers */
 	PROJECT_BUCKETS = 256,
@@ -242,6 +244,14 @@ struct snapshot_keeper {
 
 struct compose_cache;
 
+struct catalog {
+	struct engine_request *request; /* the one that runs, else NULL */
+	struct event *timer;
+	bool again; /* it changed while it was asked for */
+	struct arena arena;
+	struct dcm_catalog lists; /* what came so far; in the arena */
+};
+
 struct collector {
 	const struct child_env *env;
 	const struct host_config *host;
@@ -256,6 +266,7 @@ struct collector {
 	struct inspector inspector;
 	struct sampler sampler;
 	struct cycle cycle;
+	struct catalog catalog;
 	TAILQ_HEAD(, ask) asks;
 	unsigned n_asks;
 	struct compose_cache *compose;
@@ -360,6 +371,12 @@ bool cycle_warms(const struct collector *c); /* the first one still inspects */
 void cycle_check(struct collector *c);				     /* is it complete? */
 void cycle_stop(struct collector *c, const char *error);	     /* the host was lost */
 void cycle_restart(struct collector *c); /* what was held was forgotten */
+
+/* catalog.c */
+int catalog_init(struct collector *c);
+void catalog_want(struct collector *c, double after); /* s */
+void catalog_stop(struct collector *c);		      /* its engine is being closed */
+void catalog_forget(struct collector *c);	      /* nothing is known of them */
 
 /* sampler.c */
 int sampler_init(struct collector *c);

@@ -356,8 +356,10 @@ static void begin(struct collector *c)
 	session_path(c, path, sizeof(path), "/containers/json?all=1");
 	cy->list = engine_get_trimmed(c->session.engine, path, ENGINE_LIST_MAX, 2, on_list, c);
 	timer_set(cy->status_timer, c->cache->status_update);
-	if (cy->full)
+	if (cy->full) {
 		timer_set(cy->config_timer, c->cache->config_update);
+		catalog_want(c, 0);
+	}
 	if (!cy->list)
 		end(c, "no memory to ask the engine");
 }

@@ -52,13 +52,13 @@ void stats_to_record(const struct stats_sample *before, const struct stats_sampl
 		     struct dcm_record *rec);
 
 /* One line of /events. */
-enum event_kind { EVENT_OTHER, EVENT_CONTAINER, EVENT_NETWORK, EVENT_VOLUME };
+enum event_kind { EVENT_OTHER, EVENT_CONTAINER, EVENT_NETWORK, EVENT_VOLUME, EVENT_IMAGE };
 struct engine_event {
 	enum event_kind kind;
 	char action[32];	  /* up to the colon: "create", "health_status" */
 	char id[65];		  /* container's id (of network and volume events: from the
 				   * attributes), "" where none */
-	char object[256];	  /* network's or volume's own name, else "" */
+	char object[256];	  /* network's, volume's or image's own name, else "" */
 	int64_t time_nano;
 };
 int decode_event(const char *json, size_t len, struct engine_event *out, char *err);
@@ -80,6 +80,11 @@ int decode_info(const char *json, size_t len, struct engine_about *out, char *er
 /* {"message": …} of an error reply, or plain text; one line, clean UTF-8. */
 void decode_error(const char *body, size_t len, char *out, size_t outlen);
 
+/* /images/json?all=1 and /networks, as struct dcm_catalog (dcm.h) tells of them.  What
+ * has no id, or words with spaces in them, is left out. */
+int decode_images(const char *json, size_t len, struct arena *a, struct dcm_strs *out, char *err);
+int decode_networks(const char *json, size_t len, struct arena *a, struct dcm_strs *out, char *err);
+
 /* Log bytes (8-byte frames unless tty) into the last `max` lines. */
 int decode_logs(const char *data, size_t len, bool tty, uint32_t max, struct arena *a,
 		struct dcm_strs *out);
@@ -88,5 +93,7 @@ int decode_logs(const char *data, size_t len, bool tty, uint32_t max, struct are
 double decode_time(struct dcm_str s);
 /* A copy of s with each byte sequence that is not UTF-8 (and NUL) made U+FFFD. */
 struct dcm_str decode_utf8(struct arena *a, const char *s, size_t len);
+/* The same, but NUL stays: for what nobody takes for a name or a path. */
+struct dcm_str decode_utf8_nul(struct arena *a, const char *s, size_t len);
 
 #endif

@@ -36,6 +36,8 @@ static enum event_kind kind_of(struct json_object *root)
 		return EVENT_NETWORK;
 	if (is(type, "volume"))
 		return EVENT_VOLUME;
+	if (is(type, "image"))
+		return EVENT_IMAGE;
 	/* Before API 1.22 there is no Type, and all that has an id is a container. */
 	return !type.s && json_raw(json_get(root, "id")).s ? EVENT_CONTAINER : EVENT_OTHER;
 }

@@ -39,7 +39,7 @@ static void end_line(struct walk *w, struct line *l)
 
 		if (l->len && l->p[l->len - 1] == '\r')
 			l->len--;
-		s = decode_utf8(w->a, l->p ? l->p : "", l->len);
+		s = decode_utf8_nul(w->a, l->p ? l->p : "", l->len);
 		if (s.s)
 			w->list[w->out->n++] = s;
 		else

@@ -3,8 +3,8 @@
  *
  * What an engine sends is UTF-8 when it is honest; what containers write to
  * their logs and what file names hold need not be.  Everything that leaves the
- * decoders is valid UTF-8 without NUL: the shared memory's readers may print
- * it, end it with NUL and put it into JSON as it is.
+ * decoders is valid UTF-8, and but for log lines without NUL: the shared memory's
+ * readers may print it, end it with NUL and put it into JSON as it is.
  */
 #include "decode_text.h"
 
@@ -87,17 +87,17 @@ size_t text_cut(const char *s, size_t len, size_t max)
 	return max;
 }
 
-struct dcm_str decode_utf8(struct arena *a, const char *s, size_t len)
+static struct dcm_str clean(struct arena *a, const char *s, size_t len, bool nul)
 {
 	const char *p = s, *end = s + len;
 	struct dcm_str out = {NULL, 0};
 	size_t bad = 0, grow = 0, n;
 	char *to;
 
-	if (text_valid(s, len) == len && !memchr(s, 0, len))
+	if (text_valid(s, len) == len && (nul || !memchr(s, 0, len)))
 		return arena_str(a, s, len);
 	for (; p < end; p += n) {
-		n = *p ? text_char(p, end, &bad) : 0;
+		n = *p || nul ? text_char(p, end, &bad) : 0;
 		if (!n) {
 			n = *p ? bad : 1;
 			grow += 3 - n;
@@ -111,7 +111,7 @@ struct dcm_str decode_utf8(struct arena *a, const char *s, size_t len)
 	out.s = to;
 	out.len = (uint32_t)(len + grow);
 	for (p = s; p < end; p += n) {
-		n = *p ? text_char(p, end, &bad) : 0;
+		n = *p || nul ? text_char(p, end, &bad) : 0;
 		if (n) {
 			memcpy(to, p, n);
 			to += n;
@@ -122,6 +122,16 @@ struct dcm_str decode_utf8(struct arena *a, const char *s, size_t len)
 		}
 	}
 	return out;
+}
+
+struct dcm_str decode_utf8(struct arena *a, const char *s, size_t len)
+{
+	return clean(a, s, len, false);
+}
+
+struct dcm_str decode_utf8_nul(struct arena *a, const char *s, size_t len)
+{
+	return clean(a, s, len, true);
 }
 
 void text_line(const char *s, size_t len, char *out, size_t room)

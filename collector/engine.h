@@ -22,6 +22,7 @@ enum {
 	ENGINE_TRIM_AFTER = 1 << 20, /* bytes: a shorter one needs no look */
 	ENGINE_LIST_MAX = 256 << 20,
 	ENGINE_INSPECT_MAX = 16 << 20,
+	ENGINE_CATALOG_MAX = 8 << 20, /* the images, or the networks, of a host */
 	ENGINE_STATS_MAX = 1 << 20,
 	ENGINE_SMALL_MAX = 1 << 20, /* ping, version, info, an error's body */
 	ENGINE_LOGS_MAX = 32 << 20,

@@ -123,6 +123,7 @@ static void disconnect(struct collector *c)
 	struct session *se = &c->session;
 
 	watch_close(c);
+	catalog_stop(c);
 	c->watch.short_lives = 0;
 	inspect_stop(c);
 	sampler_stop(c);

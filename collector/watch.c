@@ -25,7 +25,7 @@ static const double lives_after = 5;   /* s; a stream that ends sooner is a fail
 #define ACTIONS                                                                             \
 	"\"create\",\"start\",\"restart\",\"pause\",\"unpause\",\"die\",\"stop\",\"kill\"," \
 	"\"oom\",\"rename\",\"update\",\"destroy\",\"connect\",\"disconnect\",\"mount\","   \
-	"\"unmount\""
+	"\"unmount\",\"tag\",\"untag\",\"delete\",\"import\",\"load\",\"pull\""
 #define HEALTH                                                                      \
 	"\"health_status: healthy\",\"health_status: unhealthy\",\"health_status: " \
 	"starting\""
@@ -155,6 +155,12 @@ static void take_event(struct collector *c, const char *json, size_t len)
 		w->last_event = ev.time_nano;
 	if (ev.kind == EVENT_OTHER || seen_before(w, &ev))
 		return;
+	if (ev.kind == EVENT_IMAGE ||
+	    (ev.kind == EVENT_NETWORK &&
+	     (!strcmp(ev.action, "create") || !strcmp(ev.action, "destroy"))))
+		catalog_want(c, c->cache->event_debounce_ms / 1e3);
+	if (ev.kind == EVENT_IMAGE)
+		return;
 	c->events++;
 	c->row_dirty = true;
 	if (ev.kind != EVENT_CONTAINER &&
@@ -222,8 +228,8 @@ int watch_open(struct collector *c)
 	watch_close(c);
 	session_path(c, path, sizeof(path), "/events?since=%s&filters=", when);
 	if (!append_escaped(path, sizeof(path),
-			    "{\"type\":[\"container\",\"network\",\"volume\"],\"event\":[" ACTIONS
-			    ",") ||
+			    "{\"type\":[\"container\",\"network\",\"volume\",\"image\"],"
+			    "\"event\":[" ACTIONS ",") ||
 	    !append_escaped(path, sizeof(path),
 			    c->session.about.podman ? PODMAN "]}" : HEALTH "]}"))
 		return -1;

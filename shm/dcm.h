@@ -287,6 +287,18 @@ struct dcm_hosts {
 int dcm_hosts_read(dcm *d, struct dcm_hosts *out);
 void dcm_hosts_free(struct dcm_hosts *h);
 
+/* What else a host's engine has, each a text of words with one space between: images
+ * "ID PARENT REFERENCE...", PARENT being "-" where it has none, and networks "ID NAME".
+ * Not known: not asked yet, the engine does not tell, or more than DCM_CATALOG_MAX. */
+enum { DCM_CATALOG_MAX = 8192 };
+struct dcm_catalog {
+	struct dcm_strs images, networks;
+	void *priv;
+};
+/* Owns its data; zero it before the first use. */
+int dcm_catalog_read(dcm *d, const char *host, struct dcm_catalog *out);
+void dcm_catalog_free(struct dcm_catalog *c);
+
 /* Settings of the running daemon that readers need, and who it is. */
 struct dcm_info {
 	double ttl[DCM_TIERS];	 /* s; a tier older than this is stale; 0 for logs */

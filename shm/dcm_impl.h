@@ -8,6 +8,7 @@
  *   dcm_view.c     a tier in place; the digest of an entry
  *   dcm_read.c     a whole record, decoded (dcm_time.c: ages and uptime)
  *   dcm_hosts.c    rows of hosts, the daemon's settings
+ *   dcm_catalog.c  a host's images and networks
  *   dcm_query.c    a cross-host query: asks the broker, or has dcm_scan.c scan
  *                  (dcm_top.c: for the highest)
  *   dcm_broker.c   the connection to the broker

@@ -38,6 +38,8 @@ int record_encode_fit(struct dcm_record *r, enum dcm_tier tier, struct record_bu
  * STATS tier {containers running cpu_percent memory_usage events refreshes
  * errors pid}.  DCM_STATUS or DCM_STATS of `h`. */
 int record_encode_host(const struct dcm_host *h, enum dcm_tier tier, struct record_buf *b);
+/* Its COMPOSE tier, {images networks}: lists of texts. */
+int record_encode_catalog(const struct dcm_catalog *c, struct record_buf *b);
 
 /* Entries of the directory.  CONFIG: {description tags enabled}; STATUS:
  * {generation restarts error}.  Self entry, STATUS: struct dcm_info as a map. */
@@ -64,6 +66,8 @@ bool record_decode_host(const uint8_t *data, size_t len, enum dcm_tier tier, str
 			struct record_room room);
 bool record_decode_dirent(const uint8_t *data, size_t len, enum dcm_tier tier,
 			  struct record_dirent *out, struct record_room room);
+bool record_decode_catalog(const uint8_t *data, size_t len, struct dcm_catalog *out,
+			   struct record_room room);
 bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out,
 			struct record_room room);
 /* A whole tier of a container into r's members; strings point into data (which

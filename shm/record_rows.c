@@ -73,6 +73,12 @@ static const struct row_field info_fields[] = {
 };
 const struct row record_info_row = ROW(info_fields);
 
+static const struct row_field catalog_fields[] = {
+	FIELD(STRS, dcm_catalog, images),
+	FIELD(STRS, dcm_catalog, networks),
+};
+const struct row record_catalog_row = ROW(catalog_fields);
+
 /* ---- reading ------------------------------------------------------------ */
 
 struct rows_reader {
@@ -234,4 +240,12 @@ bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out,
 	struct rows_reader r = {.m = mp_of(data, len), .room = room};
 
 	return read_row(&r, &record_info_row, out);
+}
+
+bool record_decode_catalog(const uint8_t *data, size_t len, struct dcm_catalog *out,
+			   struct record_room room)
+{
+	struct rows_reader r = {.m = mp_of(data, len), .room = room};
+
+	return read_row(&r, &record_catalog_row, out);
 }

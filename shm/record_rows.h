@@ -32,6 +32,6 @@ struct row {
 
 /* By tier; n == 0 where the row has no such tier. */
 extern const struct row record_host_row[DCM_TIERS], record_dirent_row[DCM_TIERS];
-extern const struct row record_info_row;
+extern const struct row record_info_row, record_catalog_row;
 
 #endif

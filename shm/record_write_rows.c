@@ -89,3 +89,8 @@ int record_encode_info(const struct dcm_info *i, struct record_buf *b)
 {
 	return write_row(&record_info_row, i, b);
 }
+
+int record_encode_catalog(const struct dcm_catalog *c, struct record_buf *b)
+{
+	return write_row(&record_catalog_row, c, b);
+}

@@ -240,6 +240,31 @@ class Commands(dcmtest.Case):
                 got = [r["container_id"] for r in self.dcm.ps("alpha", "--filter", f)]
                 self.assertEqual(sorted(got), sorted(want))
 
+    def test_filters_know_images_and_networks_as_the_engine_does(self):
+        api = self.alpha.api
+        image = api.inspect("done")["Image"]
+        network = next(n for n in api.get("/networks") if n["Name"] == "shop_net")["Id"]
+        api.post("/images/busybox:1/tag", repo="also", tag="2")
+        api.post("/commit", container="done", repo="built", tag="3")
+        made = api.create("child", ["true"], Image="built:3")
+
+        def as_docker(f):
+            want = self.alpha.docker("ps", "-aq", "--no-trunc", "--filter", f)
+            got = [r["container_id"] for r in self.dcm.ps("alpha", "--filter", f)]
+            return want and sorted(got) == sorted(want)
+
+        try:
+            for f in ("ancestor=also:2", "ancestor=built:3", "ancestor=busybox:1",
+                      "ancestor=" + image, "ancestor=" + image[7:9], "network=" + network,
+                      "network=" + network[:12]):
+                dcmtest.wait_until(lambda f=f: as_docker(f), "docker's answer to " + f)
+        finally:
+            api.remove(made)
+            for reference in ("also:2", "built:3"):
+                api.delete("/images/" + reference)
+        dcmtest.wait_until(lambda: not self.dcm.ps("alpha", "--filter", "ancestor=also:2"),
+                           "a tag that is gone to be forgotten")
+
     def test_several_filters(self):
         for pair in (("status=exited", "status=created"), ("status=running", "name=shop"),
                      ("label=empty=", "label=quote"), ("name=shop", "name=done")):

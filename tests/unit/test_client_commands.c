@@ -152,6 +152,53 @@ static void filters_that_refer(void **state)
 	lists("ps alpha --filter ancestor=nginx", "");
 }
 
+static void put_catalog(const struct dcm_catalog *c)
+{
+	struct record_buf b = {0};
+
+	assert_int_equal(record_encode_catalog(c, &b), 0);
+	const struct region_tier tier = {DCM_COMPOSE, b.data, (uint32_t)b.len, now()};
+	assert_int_equal(region_put_self(alpha, &tier, 1), 0);
+	region_publish(alpha);
+	record_buf_free(&b);
+}
+
+/* By the engine's own lists: tags that moved, what was built upon what, network ids. */
+static void filters_by_the_catalog(void **state)
+{
+	static const struct dcm_str images[] = {
+		S("sha256:aaaa - nginx:1.21 postgres:16"), S("sha256:bbaa sha256:aaaa moved:1"),
+		S("sha256:bbbb sha256:bbaa"), S("sha256:cccc -"),
+	};
+	static const struct dcm_str networks[] = {S("abc123 shop_net"), S("abd123 other")};
+	struct dcm_catalog c = {.images = {images, 4, true}, .networks = {networks, 2, true}};
+	struct dcm_record r;
+
+	(void)state;
+	make_web(&r);
+	r.image_id = S("sha256:bbbb");
+	put(alpha, &r);
+	put_catalog(&c);
+	lists("ps alpha --filter ancestor=nginx:1.21", "alpha/shop-web-1");
+	lists("ps alpha --filter ancestor=postgres:16", "alpha/shop-web-1");
+	lists("ps alpha --filter ancestor=moved:1", "alpha/shop-web-1");
+	lists("ps alpha --filter ancestor=aa", "alpha/shop-web-1");
+	lists("ps alpha --filter ancestor=cccc", "");
+	lists("ps alpha --filter ancestor=b", ""); /* several */
+	/* Of an image that the engine does not list, what the records say. */
+	lists("ps alpha --filter ancestor=postgres:15", "alpha/shop-db-1");
+	lists("ps beta --filter ancestor=nginx:1.21", "beta/shop-web-1");
+	lists("ps alpha --filter network=shop_net", "alpha/shop-web-1");
+	lists("ps alpha --filter network=abc123", "alpha/shop-web-1");
+	lists("ps alpha --filter network=ab", "alpha/shop-web-1");
+	lists("ps --filter network=abc", "alpha/shop-web-1");
+	lists("ps alpha --filter network=abd", "");
+	lists("ps alpha --filter network=bc123", "");
+	put_catalog(&(struct dcm_catalog){0});
+	make_web(&r);
+	put(alpha, &r);
+}
+
 static void ps_quiet_and_formats(void **state)
 {
 	(void)state;
@@ -500,6 +547,7 @@ int main(void)
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(ps),
 		cmocka_unit_test(filters_that_refer),
+		cmocka_unit_test(filters_by_the_catalog),
 		cmocka_unit_test(ps_quiet_and_formats),
 		cmocka_unit_test(get),
 		cmocka_unit_test(queries),

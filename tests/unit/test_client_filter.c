@@ -120,7 +120,8 @@ static void images(void **state)
 	image("nginx:1@sha256:ab", "docker.io/library/nginx@sha256:ab");
 	assert_true(image_id_has_prefix(S("sha256:0123456789ab"), "01234"));
 	assert_true(image_id_has_prefix(S("sha256:0123456789ab"), "sha256:0123"));
-	assert_false(image_id_has_prefix(S("sha256:0123456789ab"), "012"));
+	assert_true(image_id_has_prefix(S("sha256:0123456789ab"), "0"));
+	assert_false(image_id_has_prefix(S("sha256:0123456789ab"), ""));
 	assert_false(image_id_has_prefix(S("sha256:0123456789ab"), "1234"));
 	assert_false(image_id_has_prefix(S("sha256:0123"), "01234"));
 	assert_false(image_id_has_prefix((struct dcm_str){NULL, 0}, "0123"));

@@ -255,8 +255,14 @@ static void log_frames(void **state)
 
 static void log_of_a_terminal(void **state)
 {
+	struct dcm_strs l = logs("a\r\nb\0\xff\r\n\r\nd", 11, true, 9);
+
 	(void)state;
-	assert_list(logs("a\r\nb\0c\r\n\r\nd", 11, true, 9), "a", "b" FFFD "c", "", "d");
+	assert_int_equal(l.n, 4);
+	/* NUL is a character as any other; what is no UTF-8 is not. */
+	assert_int_equal(l.v[1].len, 5);
+	assert_memory_equal(l.v[1].s, "b\0" FFFD, 5);
+	assert_list(logs("a\r\nbc\r\n\r\nd", 10, true, 9), "a", "bc", "", "d");
 	/* Plain bytes where frames were to come. */
 	assert_list(logs("plain text\nmore", 15, false, 9), "plain text", "more");
 	assert_list(logs("x\n", 2, false, 9), "x");
@@ -286,6 +292,32 @@ static void hostile_logs(void **state)
 	free(data);
 }
 
+/* ---- images and networks ---------------------------------------------------------- */
+
+static void catalogs(void **state)
+{
+	char err[DECODE_ERR];
+	struct dcm_strs out;
+#define CATALOG(what, json) decode_##what(json, sizeof(json) - 1, &arena, &out, err)
+
+	(void)state;
+	arena_free(&arena);
+	assert_int_equal(CATALOG(images, "[{\"Id\":\"sha256:b\",\"ParentId\":\"sha256:a\","
+				 "\"RepoTags\":[\"x:1\",\"y:2\"],\"RepoDigests\":[\"x@sha256:d\"]},"
+				 "{\"Id\":\"sha256:a\",\"ParentId\":\"\",\"RepoTags\":[\"<none>:<none>\"],"
+				 "\"RepoDigests\":null},{\"Id\":\"a b\"},7,{}]"), 0);
+	assert_list(out, "sha256:b sha256:a x:1 y:2 x@sha256:d", "sha256:a -");
+	assert_int_equal(CATALOG(networks, "[{\"Id\":\"ab\",\"Name\":\"n\"},{\"Name\":\"m\"},"
+				 "{\"Id\":\"ac\"}]"), 0);
+	assert_list(out, "ab n");
+	assert_int_equal(CATALOG(networks, "[]"), 0);
+	assert_empty(out);
+	assert_int_equal(CATALOG(images, "{\"message\":\"no\"}"), -1);
+	assert_false(out.known);
+	assert_int_equal(CATALOG(images, "[{\"Id\""), -1);
+	assert_false(out.known);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -298,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(clean_text),
 	    cmocka_unit_test(every_sequence),
+	    cmocka_unit_test(catalogs),
 	    cmocka_unit_test(cutting),
 	    cmocka_unit_test(times),
 	    cmocka_unit_test(engines),
