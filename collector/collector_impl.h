@@ -2,7 +2,8 @@
  * collector_impl.h - the parts of a collector, and how they call each other.
  *
  *	collector.c	the process: region, control socket, timers
- *	session.c	connect, negotiate, the host's state, backoff
+ *	handshake.c	connect, negotiate, subscribe
+ *	session.c	the host's state, backoff, what a loss leads to
  *	pulse.c		does the engine answer?
  *	watch.c		the event stream; an event becomes "inspect this soon"
  *	cycle.c		a list, compared with what is held, and what it leads to
@@ -306,10 +307,20 @@ void timer_set(struct event *timer, double seconds);
 /* Counts an answer that was longer than its limit. */
 void collector_answered(struct collector *c, const struct engine_reply *r);
 
+/* handshake.c */
+int handshake_init(struct collector *c);
+void handshake_start(struct collector *c); /* from the transport on */
+void handshake_again(struct collector *c); /* on the connections that there are */
+/* The event stream is there, or will not come: the list need not wait any longer. */
+void handshake_subscribed(struct collector *c);
+
 /* session.c */
 int session_open(struct collector *c);
 void session_close(struct collector *c);
 void session_connect_now(struct collector *c); /* an attempt without waiting for the backoff */
+/* An attempt failed at this step, or the host was lost: offline until the next one. */
+void session_failed(struct collector *c, enum dcm_step step, const char *error);
+void session_failed_reply(struct collector *c, const struct engine_reply *r);
 void session_forget(struct collector *c);      /* what a lost engine told of itself */
 void session_suspect(struct collector *c);     /* something failed: does the engine live? */
 void session_stream_lost(struct collector *c, const char *error);

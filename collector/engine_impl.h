@@ -1,4 +1,4 @@
-/* engine_impl.h - what engine.c and engine_loop.c share. */
+/* engine_impl.h - what engine.c, engine_loop.c and engine_failure.c share. */
 #ifndef DCM_ENGINE_IMPL_H
 #define DCM_ENGINE_IMPL_H
 
@@ -56,6 +56,8 @@ struct engine_request {
 /* engine.c */
 int engine_request_prepare(struct engine_request *q);
 void engine_request_finish(struct engine_request *q, CURLcode rc);
+/* engine_failure.c: fills in status, failure, step and error */
+void engine_judge(const struct engine_request *q, CURLcode rc, struct engine_reply *r);
 /* engine_loop.c: starts or queues it; NULL (and freed) where it cannot. */
 struct engine_request *engine_request_start(struct engine_request *q, bool at_once);
 /* Back into the line, with fewer beside it; false: it is none that waits. */

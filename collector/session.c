@@ -1,13 +1,11 @@
 /*
- * session.c - the way to one engine: connect, negotiate, subscribe, list; the
- * host's state; and trying again.
+ * session.c - the way to one engine as long as it lives: the host's state, how a loss is
+ * noticed, and trying again.  handshake.c makes the connection.
  *
- * A handshake is  transport -> /_ping -> /version -> /info -> /events -> list.
- * It runs at start, after a host was lost, and (on the same connections, while
- * everything else goes on) when the event stream ended.  A lost host is tried
- * again after 0.1 s, doubling to 3 s, with jitter.  What fails, and silence, is judged
- * by one question, "does a ping get an answer?" (pulse.c): only where it does not, the
- * host is offline, and until the answer is there nothing is said of its state.
+ * A lost host is tried again after 0.1 s, doubling to 3 s, with jitter.  What fails, and
+ * silence, is judged by one question, "does a ping get an answer?" (pulse.c): only where
+ * it does not, the host is offline, and until the answer is there nothing is said of its
+ * state.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -17,7 +15,6 @@
 
 #include "collector_impl.h"
 
-enum { API_MAJOR = 1, API_OLDEST = 24, API_NEWEST = 52 };
 static const double backoff_first = 0.1, backoff_most = 3;
 static const double ping_after = 3, ping_after_unix = 10; /* s of silence */
 static const double ping_patience = 5;	  /* s, or half of a long connect_timeout */
@@ -25,10 +22,6 @@ static const double steady_after = 5;	  /* s: losing it then is a new loss */
 static const double clock_tolerance = 3; /* s: what a Date header is off by */
 static const double warm_up_most = 2; /* s */
 static const double starved_for = 2;  /* s: without a lack of descriptors, it is over */
-
-static void on_ping(struct collector *c, const struct engine_reply *r, bool stuck);
-static void on_version(void *arg, const struct engine_reply *r);
-static void on_info(void *arg, const struct engine_reply *r);
 
 bool session_path(const struct collector *c, char *buf, size_t len, const char *fmt, ...)
 {
@@ -155,7 +148,7 @@ static double next_pause(struct session *se)
 	return pause;
 }
 
-static void failed(struct collector *c, enum dcm_step step, const char *error)
+void session_failed(struct collector *c, enum dcm_step step, const char *error)
 {
 	struct session *se = &c->session;
 	struct control_msg m = {.kind = CONTROL_CYCLE, .rc = 1};
@@ -183,192 +176,14 @@ static void failed(struct collector *c, enum dcm_step step, const char *error)
 }
 
 /* A unix socket that cannot be opened is docker's. */
-static void failed_reply(struct collector *c, const struct engine_reply *r)
+void session_failed_reply(struct collector *c, const struct engine_reply *r)
 {
 	bool local = c->host->at.kind == ENDPOINT_UNIX;
 
-	failed(c, local && r->step == DCM_STEP_CONNECT ? DCM_STEP_DOCKER : r->step, r->error);
+	session_failed(c, local && r->step == DCM_STEP_CONNECT ? DCM_STEP_DOCKER : r->step, r->error);
 }
 
-/* ---- handshake --------------------------------------------------------------------- */
-
-static struct engine_request *get(struct collector *c, const char *path, engine_done *done)
-{
-	return engine_get(c->session.engine, path, ENGINE_SMALL_MAX, done, c);
-}
-
-static void shake(struct collector *c)
-{
-	struct session *se = &c->session;
-
-	se->phase = PHASE_PING;
-	se->attempt_at = mono_now();
-	se->fresh = (struct engine_about){
-		.cpus = DCM_UNKNOWN, .memory_total = DCM_UNKNOWN, .system_time = NAN};
-	if (pulse_ask(c, c->cache->connect_timeout, on_ping))
-		failed(c, DCM_STEP_API, "no memory to ask the engine");
-}
-
-static void on_ping(struct collector *c, const struct engine_reply *r, bool stuck)
-{
-	struct session *se = &c->session;
-
-	(void)stuck; /* on_probe() asks that; here all is new */
-	if (r->failure) {
-		failed_reply(c, r);
-		return;
-	}
-	snprintf(se->fresh.api_version, sizeof(se->fresh.api_version), "%s", r->api_version);
-	se->clock_offset = isnan(r->date) ? NAN : r->date + 0.5 - wall_now();
-	se->phase = PHASE_VERSION;
-	se->step = get(c, "/version", on_version);
-	if (!se->step)
-		failed(c, DCM_STEP_API, "no memory to ask the engine");
-}
-
-/* Chooses the version to speak; false with the sentence where there is none. */
-static bool negotiate(struct session *se, char *error, size_t len)
-{
-	unsigned major = 0, minor = 0, least_major = 0, least = 0;
-
-	sscanf(se->fresh.min_api_version, "%u.%u", &least_major, &least);
-	if (sscanf(se->fresh.api_version, "%u.%u", &major, &minor) != 2 || major != API_MAJOR) {
-		snprintf(error, len,
-			 "%.150s does not say which API version it speaks: is it a "
-			 "Docker engine?",
-			 se->where);
-		return false;
-	}
-	if (minor < API_OLDEST) {
-		snprintf(error, len,
-			 "the engine speaks API %s, and dcm needs 1.%d: update the engine",
-			 se->fresh.api_version, API_OLDEST);
-		return false;
-	}
-	if (least_major == API_MAJOR && least > API_NEWEST) {
-		snprintf(error, len,
-			 "the engine wants API %s, and this dcm speaks up to 1.%d: update "
-			 "dcm",
-			 se->fresh.min_api_version, API_NEWEST);
-		return false;
-	}
-	se->api_minor = minor < API_NEWEST ? minor : API_NEWEST;
-	snprintf(se->api, sizeof(se->api), "1.%u", se->api_minor % 1000);
-	return true;
-}
-
-static void on_version(void *arg, const struct engine_reply *r)
-{
-	struct collector *c = arg;
-	struct session *se = &c->session;
-	char error[DECODE_ERR], path[64], header[16];
-
-	se->step = NULL;
-	if (r->failure) {
-		failed_reply(c, r);
-		return;
-	}
-	memcpy(header, se->fresh.api_version, sizeof(header));
-	if (decode_version(r->body, r->len, &se->fresh, error)) {
-		failed(c, DCM_STEP_API, error);
-		return;
-	}
-	if (!se->fresh.api_version[0])
-		memcpy(se->fresh.api_version, header, sizeof(header));
-	if (!negotiate(se, error, sizeof(error))) {
-		failed(c, DCM_STEP_API, error);
-		return;
-	}
-	se->phase = PHASE_INFO;
-	se->asked_wall = wall_now();
-	session_path(c, path, sizeof(path), "/info");
-	se->step = get(c, path, on_info);
-	if (!se->step)
-		failed(c, DCM_STEP_API, "no memory to ask the engine");
-}
-
-static void on_info(void *arg, const struct engine_reply *r)
-{
-	struct collector *c = arg;
-	struct session *se = &c->session;
-	char error[DECODE_ERR];
-
-	se->step = NULL;
-	if (r->failure && r->failure != ENGINE_STATUS) {
-		failed_reply(c, r);
-		return;
-	}
-	/* an engine whose /info fails is still good for everything else */
-	if (r->failure || decode_info(r->body, r->len, &se->fresh, error))
-		c->errors++;
-	else if (!isnan(se->fresh.system_time))
-		se->clock_offset = se->fresh.system_time - (se->asked_wall + wall_now()) / 2;
-	se->about = se->fresh;
-	se->phase = PHASE_SUBSCRIBE;
-	c->row_dirty = true;
-	if (watch_open(c)) {
-		failed(c, DCM_STEP_API, "no memory to ask the engine");
-		return;
-	}
-	/* some engines send the stream's header with its first event only */
-	timer_set(se->subscribe_limit, 1);
-}
-
-/* The stream is there, or will not come: the list need not wait any longer. */
-static void subscribed(struct collector *c)
-{
-	event_del(c->session.subscribe_limit);
-	if (c->session.phase != PHASE_SUBSCRIBE)
-		return;
-	c->session.phase = PHASE_UP;
-	cycle_want(c, !c->session.live, ask_waiting(c));
-}
-
-static void on_subscribed(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	subscribed(arg);
-}
-
-static void on_transport(void *arg, const char *error)
-{
-	struct collector *c = arg;
-	struct session *se = &c->session;
-
-	if (error) {
-		failed(c, se->ops->failed ? se->ops->failed(se->transport) : DCM_STEP_CONNECT,
-		       error);
-		return;
-	}
-	se->engine = engine_open(c->base, se->ops, se->transport, se->where,
-				 c->cache->connect_timeout, c->cache->request_timeout);
-	if (!se->engine)
-		failed(c, DCM_STEP_API,
-		       "no memory, or no descriptor, for the engine's client: raise the limits of "
-		       "dcmd");
-	else
-		shake(c);
-}
-
-static void attempt(struct collector *c)
-{
-	struct session *se = &c->session;
-	const char *why = NULL;
-
-	event_del(se->retry);
-	se->attempt_at = mono_now();
-	se->ops = transport_for(&c->host->at, &why);
-	if (!se->ops) {
-		failed(c, DCM_STEP_CONNECT, why);
-		return;
-	}
-	se->phase = PHASE_OPEN;
-	se->transport =
-	    se->ops->open(c->base, &c->host->at, c->cache->connect_timeout, on_transport, c);
-	if (!se->transport)
-		failed(c, DCM_STEP_CONNECT, "no memory for the way to the engine");
-}
+/* ---- trying again ------------------------------------------------------------------- */
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
@@ -377,15 +192,15 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->session.phase == PHASE_DOWN)
-		attempt(c);
+		handshake_start(c);
 	else if (c->session.phase == PHASE_UP && !c->watch.stream)
-		shake(c);
+		handshake_again(c);
 }
 
 void session_connect_now(struct collector *c)
 {
 	if (c->session.phase == PHASE_DOWN)
-		attempt(c);
+		handshake_start(c);
 }
 
 /* ---- while it runs -------------------------------------------------------------------- */
@@ -396,7 +211,7 @@ void session_listed(struct collector *c, const char *error)
 	bool first = !se->live;
 
 	if (error && first) {
-		failed(c, DCM_STEP_API, error);
+		session_failed(c, DCM_STEP_API, error);
 		return;
 	}
 	snprintf(se->list_error, sizeof(se->list_error), "%s", error ? error : "");
@@ -417,11 +232,11 @@ void session_stream_lost(struct collector *c, const char *error)
 	struct session *se = &c->session;
 
 	log_event(LOG_LEVEL_DEBUG, "stream_lost", c->host->id, LF_STR("error", error));
-	subscribed(c); /* an engine without events is still listed: degraded */
+	handshake_subscribed(c); /* an engine without events is still listed: degraded */
 	session_update(c);
 	/* at once the first time; a stream that keeps ending is asked for less often */
 	if (c->watch.short_lives < 2) {
-		shake(c);
+		handshake_again(c);
 		return;
 	}
 	timer_set(se->retry, jitter(fmin(backoff_first * ldexp(1, c->watch.short_lives < 16
@@ -448,11 +263,11 @@ static void on_probe(struct collector *c, const struct engine_reply *r, bool stu
 	char why[256];
 
 	if (r->failure && r->failure != ENGINE_STATUS && r->failure != ENGINE_STARVED) {
-		failed_reply(c, r);
+		session_failed_reply(c, r);
 	} else if (stuck) {
 		snprintf(why, sizeof(why), "connections to %.150s got stuck: connecting anew",
 			 c->session.where);
-		failed(c, DCM_STEP_API, why);
+		session_failed(c, DCM_STEP_API, why);
 	} else {
 		compare_clocks(c, r->date);
 		session_update(c);
@@ -513,12 +328,12 @@ void session_clock(struct collector *c, double set, double slept)
 		ask_stop(c);
 		disconnect(c);
 		cycle_stop(c, "the machine slept meanwhile");
-		attempt(c);
+		handshake_start(c);
 		return;
 	}
 	log_event(LOG_LEVEL_DEBUG, "clock_set", c->host->id, LF_NUM("seconds", set));
 	if (se->phase == PHASE_UP) /* how far is the engine's clock from ours now? */
-		shake(c);
+		handshake_again(c);
 }
 
 void session_forget(struct collector *c)
@@ -542,8 +357,7 @@ int session_open(struct collector *c)
 	session_forget(c);
 	transport_where(&c->host->at, se->where, sizeof(se->where));
 	se->retry = evtimer_new(c->base, on_retry, c);
-	se->subscribe_limit = evtimer_new(c->base, on_subscribed, c);
-	if (!se->retry || !se->subscribe_limit)
+	if (!se->retry || handshake_init(c))
 		return -1;
 	srand48((long)(wall_now() * 1e6) ^
 		(long)hash_str((struct dcm_str){c->host->id, (uint32_t)strlen(c->host->id)}));
