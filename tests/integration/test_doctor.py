@@ -162,7 +162,7 @@ class Doctor(dcmtest.Case):
         yield ("silent", entry(url="ssh://%s@127.0.0.1:%d/s" % (USER, self.silent.port)), "connect",
                "timeout: no answer", "check the host")
         yield "unknown", entry(known_hosts=empty), "host key", "is unknown", "ssh-keyscan -p"
-        yield "changed", entry(known_hosts=changed), "host key", "changed", "ssh-keygen -R"
+        yield "changed", entry(known_hosts=changed), "host key", "changed", "ssh-keygen -f"
         yield ("login", entry(identity_file=stranger), "login", "login refused",
                "authorized_keys")
         yield ("nodocker", entry(identity_file=command("nodocker", "PATH=/nowhere " + dial)),
@@ -243,7 +243,7 @@ class Doctor(dcmtest.Case):
                 text=True, check=False)
             self.assertEqual(done.returncode, 4, done.stdout)
             self.host([f for f in json.loads(done.stdout) if f["subject"] == "h"], "unix",
-                      "docker", "permission denied", "group docker")
+                      "docker", "permission denied", "(0660, docker)")
             return True
         wait_until(right, "the walk to h")
 
