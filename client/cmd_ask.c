@@ -178,9 +178,21 @@ static int print_lines(struct output *o, const struct dcm_strs *lines)
 	return output_end(o);
 }
 
+/* Without -n as many as the configuration keeps. */
+static uint32_t lines_wanted(struct client *c)
+{
+	struct dcm_info info;
+
+	if (c->o.n)
+		return (uint32_t)c->o.n;
+	if (dcm_info_read(c->d, &info) || info.log_tail_lines < 1)
+		return 100;
+	return info.log_tail_lines < DCM_LOG_LINES ? (uint32_t)info.log_tail_lines : DCM_LOG_LINES;
+}
+
 int cmd_logs(struct client *c)
 {
-	uint32_t lines = c->o.n ? (uint32_t)c->o.n : 100;
+	uint32_t lines = lines_wanted(c);
 	struct dcm_record r;
 	struct dcm_ref ref;
 	struct log log;

@@ -95,6 +95,17 @@ class Changes(dcmtest.Case):
         self.assertEqual(len(self.dcm.json("logs", "alpha", "longlog", "-n", "10000")["log_tail"]),
                          10000)
 
+    def test_as_many_lines_of_a_log_as_configured(self):
+        self.addCleanup(self.api.remove, "lines")
+        self.api.run("lines", ["sh", "-c", "for i in 1 2 3 4; do echo $i; done; sleep 100000"])
+        wait_until(lambda: len(self.dcm.json("logs", "alpha", "lines")["log_tail"]) == 4, "lines")
+        few = dcmtest.Dcm(dcmtest.hosts_yml([self.engine], {"log_tail_lines": 2}))
+        self.addCleanup(few.stop)
+        few.settle([self.engine])
+        self.assertEqual(few.json("logs", "alpha", "lines")["log_tail"], ["3", "4"])
+        self.assertEqual(few.get("alpha", "lines")["log_tail"], ["3", "4"])
+        self.assertEqual(len(few.json("logs", "alpha", "lines", "-n", "3")["log_tail"]), 3)
+
     def test_logs_of_a_driver_that_keeps_none(self):
         self.addCleanup(self.api.remove, "mute")
         self.api.create("mute", ["true"], HostConfig={"LogConfig": {"Type": "none"}})
