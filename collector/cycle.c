@@ -236,6 +236,7 @@ static bool take_listed(const struct decoded *d, void *arg)
 		return true;
 	}
 	ct->cycle = c->cycle.number;
+	c->refused += ct->refused && !l->room; /* it is not even tried again */
 	held = ct->published && as_held(c, ct, &d->rec);
 	changed = !held || (ct->listed && ct->listed != h && !ct->inspected);
 	ct->listed = h;

@@ -22,11 +22,13 @@ static const double batch = 0.02; /* s */
 
 void publish_full(struct collector *c)
 {
+	const char *error = region_error(c->region);
+
 	c->refused++; /* it is full until a whole cycle went without */
 	c->over_limit++;
-	condition_set(&c->conditions, COND_SHARD_FULL,
-		      "raise cache.shard_limit, or make room in /dev/shm", "%s",
-		      region_error(c->region));
+	condition_set(&c->conditions, COND_SHARD_FULL, /* in place of the error's own mend */
+		      "raise cache.shard_limit, or make room in /dev/shm", "%.*s",
+		      (int)strcspn(error, ";"), error);
 }
 
 static int put_result(struct collector *c, int rc)

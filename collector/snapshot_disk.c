@@ -174,10 +174,8 @@ int snapshot_disk_write(const char *dir, const char *host, const void *data, siz
 		rc = errno;
 	close(d);
 	if (rc)
-		fail(rc, err,
-		     "cannot write %s/%s: %s; the one before stays; make room there, or the "
-		     "directory writable",
-		     dir, name, strerror(rc));
+		fail(rc, err, "cannot write %s/%s: %s; the one before stays", dir, name,
+		     strerror(rc));
 	return -rc;
 }
 

@@ -217,7 +217,7 @@ static void written(struct collector *c, int rc, const char *error)
 
 	if (rc) {
 		condition_set(&c->conditions, COND_SNAPSHOT,
-			      "make room there, and let the user of dcmd write there", "%s",
+			      "make room there, or let the user of dcmd write there", "%s",
 			      error);
 		k->dirty = true;
 	} else {

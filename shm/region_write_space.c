@@ -242,7 +242,7 @@ static int grow(struct region *r, uint32_t units)
 	limit &= ~(uint64_t)(DCM_PAGE - 1);
 	if (least > limit)
 		return region_fail(r, ENOSPC,
-				   "%s holds %llu bytes and may not hold more: raise shard_limit",
+				   "%s holds %llu bytes and may not hold more; raise cache.shard_limit",
 				   r->object, (unsigned long long)held);
 	if (to < least)
 		to = least;
