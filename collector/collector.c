@@ -30,6 +30,13 @@ void timer_set(struct event *timer, double seconds)
 	evtimer_add(timer, &t);
 }
 
+double collector_spread(const struct collector *c, double interval)
+{
+	uint64_t h = hash_str((struct dcm_str){c->host->id, (uint32_t)strlen(c->host->id)});
+
+	return interval * (0.25 + 0.75 * (double)(h >> 11) * 0x1p-53);
+}
+
 void collector_answered(struct collector *c, const struct engine_reply *r)
 {
 	c->over_limit += r->failure == ENGINE_TOO_LONG;

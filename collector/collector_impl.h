@@ -193,7 +193,8 @@ struct inspector {
 struct sampler {
 	struct container_queue queue;
 	struct container_queue seconds; /* of one sample, in order of their time */
-	unsigned n_active, limit;
+	unsigned n_active, limit, most; /* limit: of those at once, at most `most` */
+	double cut_at;			/* when the limit was halved */
 	bool burst, failing;
 	bool overdue; /* the burst takes longer than the interval */
 	double began_at, answered_at;
@@ -207,6 +208,7 @@ struct cycle {
 	uint32_t number;
 	bool active, listing, full, stats, first;
 	bool wanted, wanted_full, wanted_stats;
+	bool goes_on; /* the first one is continued by the next list */
 	double began_at, retry; /* s until a list that failed is tried again */
 	unsigned pending, failed, slow, changed;
 	uint64_t requests;
@@ -304,6 +306,10 @@ void collector_trim(struct collector *c); /* gives freed memory back to the syst
 /* Called by what may take seconds on end: its beat comes in time all the same. */
 void collector_alive(struct collector *c);
 void timer_set(struct event *timer, double seconds);
+/* The time until something periodic comes again that did not come by its own timer: a
+ * part of the interval, for each host another, so that hosts which began at once (a
+ * start, `refresh --all`) do not do everything at once from then on. */
+double collector_spread(const struct collector *c, double interval);
 /* Counts an answer that was longer than its limit. */
 void collector_answered(struct collector *c, const struct engine_reply *r);
 
@@ -393,7 +399,7 @@ void catalog_forget(struct collector *c);	      /* nothing is known of them */
 int sampler_init(struct collector *c);
 void sampler_want(struct collector *c, struct container *ct); /* its first sample, now */
 void sampler_burst(struct collector *c);
-void sampler_resume(struct collector *c); /* the first cycle has inspected all */
+void sampler_pump(struct collector *c); /* a cycle has ended, for which some may have waited */
 bool sampler_idle(const struct collector *c);
 unsigned sampler_late(const struct collector *c); /* how many did not answer, of the last */
 bool sampler_settled(const struct collector *c);  /* but for what hangs */

@@ -16,6 +16,7 @@
 #include "collector_impl.h"
 
 static const double give_up_after = 5; /* s that a cycle has before the next list */
+static const double warm_most = 60;    /* s that stats wait for the first inspects */
 static const double retry_first = 0.2, retry_most = 3; /* s, of lists that fail */
 
 static void begin(struct collector *c);
@@ -29,7 +30,7 @@ static void unmark(struct collector *c, struct container *ct, void *arg)
 	ct->in_cycle = false;
 }
 
-static void report(struct collector *c, int rc, const char *error)
+static void report(struct collector *c, int rc, const char *error, bool warm)
 {
 	struct cycle *cy = &c->cycle;
 	double seconds = mono_now() - cy->began_at;
@@ -45,8 +46,8 @@ static void report(struct collector *c, int rc, const char *error)
 			  "cycle_failed", c->host->id, LF_STR("error", error),
 			  LF_NUM("seconds", seconds));
 	else
-		log_event(cy->first ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
-			  cy->first ? "host_warm" : "cycle", c->host->id,
+		log_event(warm ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, warm ? "host_warm" : "cycle",
+			  c->host->id,
 			  LF_INT("containers", c->inventory.published),
 			  LF_INT("running", c->inventory.running), LF_INT("changed", cy->changed),
 			  LF_INT("failed", cy->failed + cy->slow),
@@ -60,6 +61,7 @@ static void end(struct collector *c, const char *error)
 {
 	struct cycle *cy = &c->cycle;
 	unsigned late = cy->failed + cy->slow + (cy->stats ? sampler_late(c) : 0);
+	bool warm = cy->first && !error && !cy->goes_on;
 	char partial[128];
 
 	cy->active = false;
@@ -71,9 +73,12 @@ static void end(struct collector *c, const char *error)
 	session_update(c);
 	c->row_dirty = true;
 	publish_flush(c, true);
-	report(c, error ? 1 : 0, error);
-	cy->first = cy->first && error;
-	sampler_resume(c);
+	report(c, error ? 1 : 0, error, warm);
+	cy->first = cy->first && !warm;
+	if (warm)
+		timer_set(cy->status_timer, collector_spread(c, c->cache->status_update));
+	if (!cy->goes_on)
+		sampler_pump(c);
 	snprintf(partial, sizeof(partial), "%u of %zu containers did not answer in time", late,
 		 c->inventory.count);
 	ask_cycle_ended(c, error || late ? DCM_EHOST : DCM_OK, error ? error : late ? partial : "");
@@ -90,13 +95,16 @@ void cycle_left(struct collector *c, struct container *ct, bool ok)
 	c->cycle.pending--;
 	c->cycle.failed += !ok;
 	if (!c->cycle.pending && c->cycle.first)
-		sampler_resume(c);
+		sampler_burst(c);
 	cycle_check(c);
 }
 
 bool cycle_warms(const struct collector *c)
 {
-	return c->cycle.first && c->cycle.active && c->cycle.pending;
+	const struct cycle *cy = &c->cycle;
+
+	return cy->first && cy->active && (cy->listing || cy->pending) &&
+	       mono_now() - c->session.live_at < warm_most;
 }
 
 static bool waits_for_stats_alone(const struct cycle *cy)
@@ -356,9 +364,10 @@ static void begin(struct collector *c)
 	ask_list_begins(c);
 	session_path(c, path, sizeof(path), "/containers/json?all=1");
 	cy->list = engine_get_trimmed(c->session.engine, path, ENGINE_LIST_MAX, 2, on_list, c);
-	timer_set(cy->status_timer, c->cache->status_update);
+	timer_set(cy->status_timer, cy->first ? c->cache->status_update
+					      : collector_spread(c, c->cache->status_update));
 	if (cy->full) {
-		timer_set(cy->config_timer, c->cache->config_update);
+		timer_set(cy->config_timer, collector_spread(c, c->cache->config_update));
 		catalog_want(c, 0);
 	}
 	if (!cy->list)
@@ -377,7 +386,8 @@ void cycle_want(struct collector *c, bool full, bool stats)
 }
 
 /* Whatever inspects it still waits for: the next list must come in time.  They
- * stay in their queue. */
+ * stay in their queue; a first cycle whose inspects are answered, only slowly (a large
+ * host, a busy machine), is over when they are done. */
 static void give_up(struct collector *c)
 {
 	struct cycle *cy = &c->cycle;
@@ -388,7 +398,9 @@ static void give_up(struct collector *c)
 	cy->pending = 0;
 	inventory_each(c, unmark, NULL);
 	cy->stats = cy->stats && sampler_idle(c);
+	cy->goes_on = cy->first && c->inspector.answered > cy->began_at;
 	end(c, NULL);
+	cy->goes_on = false;
 }
 
 void cycle_list_after(struct collector *c, double seconds)
@@ -428,12 +440,12 @@ static void on_status_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->session.live) {
+		if (mono_now() - c->cycle.began_at > give_up_after)
+			give_up(c);
+		cycle_want(c, false, false);
+	}
 	timer_set(c->cycle.status_timer, c->cache->status_update);
-	if (!c->session.live)
-		return;
-	if (mono_now() - c->cycle.began_at > give_up_after)
-		give_up(c);
-	cycle_want(c, false, false);
 }
 
 static void on_config_timer(evutil_socket_t fd, short what, void *arg)
@@ -442,9 +454,9 @@ static void on_config_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	timer_set(c->cycle.config_timer, c->cache->config_update);
 	if (c->session.live)
 		cycle_want(c, true, false);
+	timer_set(c->cycle.config_timer, c->cache->config_update);
 }
 
 int cycle_init(struct collector *c)

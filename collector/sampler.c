@@ -7,6 +7,11 @@
  * takes longer than stats_update, the interval is stretched.  While the first cycle
  * inspects, samples wait: the engine would serve both in turn, and what there is comes
  * before how much it uses.
+ *
+ * How many are asked for at once is found out: each answer allows one more, up to
+ * stats_concurrency, and answers that take long halve it, so that what is asked for
+ * never waits longer at a busy engine (or for a share of a busy machine) than the
+ * engine is given for an answer.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,11 +20,17 @@
 
 #include "collector_impl.h"
 
-enum { API_ONE_SHOT = 41 };
+enum {
+	API_ONE_SHOT = 41,
+	LIMIT_FIRST = 32, /* at once, before an engine has shown how many it can answer */
+	LIMIT_LEAST = 4,
+};
 static const double second_after = 1;  /* s */
 static const double again_after = 3;   /* s until those that failed are asked anew */
 static const double settled_after = 5; /* s without any answer: those that are left hang */
 static const double too_close = 0.2;   /* s between samples: their difference is noise */
+static const double slow_share = 0.25; /* of request_timeout: an answer that came late, */
+static const double slow_least = 3;    /* s; a tick of an old engine is not late */
 
 static void pump(struct collector *c);
 
@@ -155,6 +166,7 @@ static void take_sample(struct collector *c, struct container *ct, const struct 
 		ct->has_sample = false;
 	} else if (!first && now->read - ct->sampled < too_close && now->read >= ct->sampled) {
 		keep_cpu(c, ct, &rec);
+		first = true; /* where there is no usage yet, another sample tells it */
 	} else {
 		ct->has_sample = true;
 		ct->sampled = now->read;
@@ -177,6 +189,23 @@ static bool try_again(struct collector *c, struct container *ct, const struct en
 	return true;
 }
 
+/* Those that were asked for before the last cut say nothing new. */
+static void adapt(struct collector *c, const struct engine_reply *r)
+{
+	struct sampler *s = &c->sampler;
+	double now = mono_now();
+
+	if (r->failure != ENGINE_TIMEOUT &&
+	    now - r->began < fmax(slow_share * c->cache->request_timeout, slow_least)) {
+		s->limit += !r->failure && s->limit < s->most;
+	} else if (r->began > s->cut_at) {
+		s->cut_at = now;
+		s->limit = s->limit > 2 * LIMIT_LEAST ? s->limit / 2
+			   : s->limit < LIMIT_LEAST   ? s->limit
+						      : LIMIT_LEAST;
+	}
+}
+
 static void on_stats(void *arg, const struct engine_reply *r)
 {
 	struct container *ct = arg;
@@ -188,6 +217,7 @@ static void on_stats(void *arg, const struct engine_reply *r)
 	ct->sampling = NULL;
 	collector_answered(c, r);
 	s->answered_at = mono_now();
+	adapt(c, r);
 	snprintf(error, sizeof(error), "%.250s", r->error);
 	if (!r->failure && !decode_stats(r->body, r->len, &now, error)) {
 		ct->no_stats = false;
@@ -237,7 +267,7 @@ static void pump(struct collector *c)
 	}
 }
 
-void sampler_resume(struct collector *c)
+void sampler_pump(struct collector *c)
 {
 	if (!TAILQ_EMPTY(&c->sampler.queue) && !c->sampler.n_active)
 		c->sampler.began_at = mono_now();
@@ -293,7 +323,7 @@ void sampler_burst(struct collector *c)
 	s->overdue = false;
 	s->began_at = mono_now();
 	s->asked = s->failed = 0;
-	timer_set(s->timer, c->cache->stats_update);
+	timer_set(s->timer, collector_spread(c, c->cache->stats_update));
 	inventory_each(c, enqueue_each, NULL);
 	pump(c);
 	if (sampler_idle(c))
@@ -306,15 +336,21 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
 	struct sampler *s = &c->sampler;
+	bool busy = s->burst && (!TAILQ_EMPTY(&s->queue) || s->n_active > s->limit / 2);
+	double left = s->began_at + c->cache->stats_update - mono_now();
 
 	(void)fd;
 	(void)what;
-	if (cycle_warms(c))
+	if (cycle_warms(c)) {
 		timer_set(s->timer, second_after);
-	else if (s->burst && (!TAILQ_EMPTY(&s->queue) || s->n_active > s->limit / 2))
+	} else if (busy && left > 0.1) { /* the timer came early, to be spread */
+		timer_set(s->timer, left);
+	} else if (busy) {
 		s->overdue = true;
-	else
+	} else {
 		sampler_burst(c);
+		timer_set(s->timer, c->cache->stats_update);
+	}
 }
 
 unsigned sampler_late(const struct collector *c)
@@ -374,7 +410,8 @@ int sampler_init(struct collector *c)
 
 	TAILQ_INIT(&s->queue);
 	TAILQ_INIT(&s->seconds);
-	s->limit = c->cache->stats_concurrency ? c->cache->stats_concurrency : STATS_AUTO;
+	s->most = c->cache->stats_concurrency ? c->cache->stats_concurrency : STATS_AUTO;
+	s->limit = s->most < LIMIT_FIRST ? s->most : LIMIT_FIRST;
 	s->timer = evtimer_new(c->base, on_timer, c);
 	s->second = evtimer_new(c->base, on_second, c);
 	s->again = evtimer_new(c->base, on_again, c);

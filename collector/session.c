@@ -258,11 +258,23 @@ static void compare_clocks(struct collector *c, double date)
 	publish_flush(c, true);
 }
 
+/* A ping that has no answer yet, while other requests had theirs lately: it waits for
+ * its turn at an engine, or on a machine, that is busy. */
+static bool only_busy(const struct collector *c, const struct engine_reply *r)
+{
+	const struct pulse *p = &c->pulse;
+
+	return r->failure == ENGINE_TIMEOUT &&
+	       engine_last_answer(c->session.engine) > (p->began_at + mono_now()) / 2;
+}
+
 static void on_probe(struct collector *c, const struct engine_reply *r, bool stuck)
 {
 	char why[256];
 
-	if (r->failure && r->failure != ENGINE_STATUS && r->failure != ENGINE_STARVED) {
+	if (only_busy(c, r)) {
+		session_update(c);
+	} else if (r->failure && r->failure != ENGINE_STATUS && r->failure != ENGINE_STARVED) {
 		session_failed_reply(c, r);
 	} else if (stuck) {
 		snprintf(why, sizeof(why), "connections to %.150s got stuck: connecting anew",

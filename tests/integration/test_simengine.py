@@ -1,5 +1,6 @@
 """The simulated engine: its documents have the shape of a real engine's, and dcmd
 lives through everything that it does wrong."""
+import datetime
 import json
 import threading
 
@@ -249,6 +250,44 @@ class Versions(dcmtest.Case):
         for newest, mend in (("1.99", "update dcm"), ("1.22", "update the engine")):
             self.assertEqual(rows["v" + newest]["state"], "offline")
             self.assertIn(mend, rows["v" + newest]["error"])
+
+
+class Busy(dcmtest.Case):
+    def test_a_ping_that_waits_behind_other_requests_is_no_loss(self):
+        sim = dcmtest.SimEngine("busy", 12)
+        self.addCleanup(sim.stop)
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([sim], {
+            "stats_update": 1, "status_update": 1, "connect_timeout": 4, "request_timeout": 4}))
+        self.addCleanup(dcm.stop)
+        dcm.settle([sim])
+        before = sim.requests()["ping"]
+        sim.fault("hang@ping,stats")
+        # one that got no answer begins another only after it was judged
+        wait_until(lambda: sim.requests()["ping"] >= before + 3, "pings", 60)
+        self.assertEqual(dcm.log_events("host_offline"), [])
+        self.assertEqual(dcm.hosts()["busy"]["state"], "degraded")
+        self.assertIn("stats failed", dcm.hosts()["busy"]["error"])
+        sim.fault("hang")
+        wait_until(lambda: dcm.hosts()["busy"]["state"] == "offline", "silence is a loss", 60)
+
+    def test_hosts_that_began_together_do_not_burst_together(self):
+        d = dcmtest.fresh("m")
+        sim = dcmtest.SimEngine("many", 4, "--hosts", "8", "--listen", "unix://%s/%%d.sock" % d)
+        self.addCleanup(sim.stop)
+        table = {"h%d" % n: {"url": "unix://%s/%d.sock" % (d, n)} for n in range(8)}
+        dcm = dcmtest.Dcm(json.dumps({"hosts": table, "cache": {"stats_update": 2}}),
+                          "--log-level", "debug")
+        self.addCleanup(dcm.stop)
+
+        def third_bursts():
+            times = {}
+            for e in dcm.log_events("stats"):
+                if e["containers"]:
+                    when = datetime.datetime.fromisoformat(e["ts"].replace("Z", "+00:00"))
+                    times.setdefault(e["host"], []).append(when.timestamp())
+            return [t[2] for t in times.values() if len(t) > 2] if len(times) == 8 else []
+        times = wait_until(lambda: len(third_bursts()) == 8 and third_bursts(), "three bursts", 60)
+        self.assertGreater(max(times) - min(times), 0.4)
 
 
 class Scale(dcmtest.Case):
