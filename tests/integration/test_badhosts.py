@@ -600,7 +600,8 @@ class Scarce(dcmtest.Case):
         wait_until(there, "%s %s" % (host, state))
 
     def test_all_at_once(self):
-        pids = self.dcm.pids()
+        pids = wait_until(lambda: len(self.dcm.pids()) == len(self.dcm.hosts()) + 2 and
+                          self.dcm.pids(), "a collector of each")
         well = ("many", "two", "files", "clock", "stats")
         for host in well:
             self.state(host, "online")
