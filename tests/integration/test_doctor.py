@@ -216,10 +216,14 @@ class Doctor(dcmtest.Case):
             wait_until(right, "the walk to " + name, pause=0.3)
         for name in hosts:
             each(name)
-        status, found = dcm.doctor()
-        self.assertEqual(status, 4)
-        self.assertLessEqual(set(hosts), set(found))
-        self.assertEqual(dcm.doctor("good-libssh2", "good-openssh")[0], 0)
+
+        def all_of_them():  # with the rest of dcm well, also on a machine that is busy
+            status, found = dcm.doctor()
+            self.assertEqual(status, 4, [f for f in found[None] if f["status"] != "ok"])
+            self.assertLessEqual(set(hosts), set(found))
+            self.assertEqual(dcm.doctor("good-libssh2", "good-openssh")[0], 0)
+            return True
+        wait_until(all_of_them, "each host's own fault and no other")
         self.assertEqual(dcm.run("doctor", "nowhere").returncode, 1)
 
     def test_no_right_to_the_socket(self):
