@@ -220,8 +220,9 @@ int cmd_logs(struct client *c)
 			status = output_end(&c->out);
 		}
 		if (status == EXIT_OK && lines > DCM_LOG_LINES && log.log_tail.n == DCM_LOG_LINES)
-			status = fail(EXIT_PARTIAL, "the answer is the last %d lines, the most that "
-				      "is fetched: ask the engine for more", DCM_LOG_LINES);
+			status = fail(EXIT_PARTIAL,
+				      "the answer is the last %d lines, the most that is fetched: "
+				      "ask the engine for more", DCM_LOG_LINES);
 	}
 	dcm_record_free(&r);
 	return status;

@@ -68,7 +68,8 @@ static const struct image *meant(const struct filter_term *t, const struct image
 
 static int by_id(const void *a, const void *b)
 {
-	const struct dcm_str *x = &((const struct image *)a)->id, *y = &((const struct image *)b)->id;
+	const struct dcm_str *x = &((const struct image *)a)->id;
+	const struct dcm_str *y = &((const struct image *)b)->id;
 	int order = memcmp(x->s, y->s, x->len < y->len ? x->len : y->len);
 
 	return order ? order : (x->len > y->len) - (x->len < y->len);

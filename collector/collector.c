@@ -241,8 +241,8 @@ static int begin(struct collector *c)
 	    event_add(c->sigterm, NULL))
 		return -1;
 	if (pulse_init(c) || inventory_init(c) || inspect_init(c) || sampler_init(c) ||
-	    cycle_init(c) || catalog_init(c) || compose_init(c) || publish_init(c) || session_open(c) ||
-	    snapshot_init(c))
+	    cycle_init(c) || catalog_init(c) || compose_init(c) || publish_init(c) ||
+	    session_open(c) || snapshot_init(c))
 		return -1;
 	if (!open_region(c))
 		work(c);

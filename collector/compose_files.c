@@ -268,9 +268,9 @@ static struct text *find_text(struct compose_cache *cc, uint64_t key)
 
 static void make_room(struct compose_cache *cc)
 {
-	struct text *t, *next;
+	struct text *t = TAILQ_FIRST(&cc->texts), *next;
 
-	for (t = TAILQ_FIRST(&cc->texts); t && (cc->n >= TEXTS_MAX || cc->bytes > TEXTS_BYTES); t = next) {
+	for (; t && (cc->n >= TEXTS_MAX || cc->bytes > TEXTS_BYTES); t = next) {
 		next = TAILQ_NEXT(t, link);
 		if (t->complete && !t->waking)
 			text_free(t);

@@ -85,8 +85,8 @@ static int add_tls(struct endpoint *out, char *err)
 	has_ca = endpoint_add_tls(out, dir ? dir : "", true, variable("DOCKER_TLS_VERIFY") != NULL);
 	if (!has_ca)
 		snprintf(err, ENDPOINT_ERR,
-			 "%s is set, and there is no ca.pem in %.300s; expected it there, or in the "
-			 "directory that DOCKER_CERT_PATH names",
+			 "%s is set, and there is no ca.pem in %.300s; expected it there, or in "
+			 "the directory that DOCKER_CERT_PATH names",
 			 variable("DOCKER_TLS_VERIFY") ? "DOCKER_TLS_VERIFY" : "DOCKER_TLS",
 			 dir ? dir : "~/.docker");
 	free(dir);

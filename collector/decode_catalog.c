@@ -66,7 +66,8 @@ static bool network(struct line *l, struct json_object *o)
 }
 
 static int decode(const char *json, size_t len, const char *what, struct arena *a,
-		  bool (*read)(struct line *, struct json_object *), struct dcm_strs *out, char *err)
+		  bool (*read)(struct line *, struct json_object *), struct dcm_strs *out,
+		  char *err)
 {
 	struct dcm_str *v;
 	struct json doc;

@@ -6,8 +6,9 @@
  * the document itself (level 1), or each element of its array (level 2).  Of an item
  * stays what fits: a text of more than DECODE_TEXT_MAX is cut; behind TRIM_ITEM bytes
  * every array and object in it ends early, behind twice that the item itself; what is
- * nested deeper than TRIM_DEPTH is 0; of white space in a row one stays.  An item that lost something ends with the member
- * TRIM_MARK.  What is malformed stays so, or is not worse for it.
+ * nested deeper than TRIM_DEPTH is 0; of white space in a row one stays.  An item that
+ * lost something ends with the member TRIM_MARK.  What is malformed stays so, or is not
+ * worse for it.
  */
 #ifndef DCM_DECODE_TRIM_H
 #define DCM_DECODE_TRIM_H

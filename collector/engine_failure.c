@@ -55,8 +55,9 @@ static void connect_error(const struct engine_request *q, char *out, size_t len)
 		if (!strncmp(where, "unix://", 7))
 			transport_unix_denied(where + 7, out, len);
 		else
-			say(out, len, "no route to %s, a rule of this machine prohibits it: check its "
-				      "routes and firewall",
+			say(out, len,
+			    "no route to %s, a rule of this machine prohibits it: check its "
+			    "routes and firewall",
 			    where);
 		break;
 	case ETIMEDOUT:

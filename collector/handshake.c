@@ -165,7 +165,8 @@ static void on_transport(void *arg, const char *error)
 	struct session *se = &c->session;
 
 	if (error) {
-		session_failed(c, se->ops->failed ? se->ops->failed(se->transport) : DCM_STEP_CONNECT,
+		session_failed(c,
+			       se->ops->failed ? se->ops->failed(se->transport) : DCM_STEP_CONNECT,
 			       error);
 		return;
 	}

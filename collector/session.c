@@ -178,9 +178,9 @@ void session_failed(struct collector *c, enum dcm_step step, const char *error)
 /* A unix socket that cannot be opened is docker's. */
 void session_failed_reply(struct collector *c, const struct engine_reply *r)
 {
-	bool local = c->host->at.kind == ENDPOINT_UNIX;
+	bool docker = c->host->at.kind == ENDPOINT_UNIX && r->step == DCM_STEP_CONNECT;
 
-	session_failed(c, local && r->step == DCM_STEP_CONNECT ? DCM_STEP_DOCKER : r->step, r->error);
+	session_failed(c, docker ? DCM_STEP_DOCKER : r->step, r->error);
 }
 
 /* ---- trying again ------------------------------------------------------------------- */

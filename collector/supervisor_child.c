@@ -150,7 +150,8 @@ void child_trouble(struct supervisor *s, struct child *c, enum condition which, 
 		[COND_NOT_STARTED] = "raise the limits of dcmd, it is tried again each second",
 	};
 
-	if (*c->trouble && c->trouble_of == which && !strncmp(c->trouble, why, sizeof(c->trouble) - 1))
+	if (*c->trouble && c->trouble_of == which &&
+	    !strncmp(c->trouble, why, sizeof(c->trouble) - 1))
 		return;
 	snprintf(c->trouble, sizeof(c->trouble), "%s", why);
 	c->trouble_of = which;

@@ -160,17 +160,20 @@ void transport_unix_denied(const char *path, char *buf, size_t len)
 	struct stat st;
 
 	if (stat(path, &st)) {
-		snprintf(buf, len, "permission denied on unix://%s: let user %s into its directory, "
-				   "or run dcmd as another",
+		snprintf(buf, len,
+			 "permission denied on unix://%s: let user %s into its directory, or run "
+			 "dcmd as another",
 			 path, user_name(geteuid()));
 	} else if (st.st_mode & S_IWGRP) {
 		g = getgrgid(st.st_gid);
-		snprintf(buf, len, "permission denied on unix://%s: add user %s to group %s, and start "
-				   "dcmd anew",
+		snprintf(buf, len,
+			 "permission denied on unix://%s: add user %s to group %s, and start dcmd "
+			 "anew",
 			 path, user_name(geteuid()), g ? g->gr_name : "docker");
 	} else {
-		snprintf(buf, len, "permission denied on unix://%s: its mode %04o is for its owner alone: "
-				   "give it a group (0660, docker), and add user %s to that",
+		snprintf(buf, len,
+			 "permission denied on unix://%s: its mode %04o is for its owner alone: give "
+			 "it a group (0660, docker), and add user %s to that",
 			 path, (unsigned)st.st_mode & 07777, user_name(geteuid()));
 	}
 }

@@ -16,7 +16,7 @@ struct child_env {
 	const char *refresh_group; /* NULL, or the group without which nobody asks engines */
 	gid_t refresh_gid;
 	int control;		 /* SEQPACKET to the supervisor, non-blocking; its end means: end */
-	int bell;		 /* eventfd: collectors ring it after a publish, the broker waits on it */
+	int bell;		 /* eventfd: rung after a publish, awaited by the broker */
 	int listener;		 /* broker: the listening socket broker.sock; else -1 */
 };
 
