@@ -73,6 +73,9 @@ static void complain(const struct options *o, const char *event, const char *fmt
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	for (char *c = text; *c; c++) /* an argument may hold anything */
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	if (o->json)
 		log_event(LOG_LEVEL_ERROR, event, NULL, LF_STR("error", text));
 	else
@@ -191,6 +194,10 @@ static int settle(struct options *o)
 			 "the instance name \"%s\" is not valid; expected 1 to %d of A-Z a-z 0-9 "
 			 ". _ -, starting with a letter or digit",
 			 o->instance, DCM_INSTANCE_MAX);
+		return EXIT_USAGE;
+	}
+	if (o->config && !*o->config) {
+		complain(o, "usage", "--config is empty; expected a file");
 		return EXIT_USAGE;
 	}
 	o->gid = getegid();

@@ -482,6 +482,9 @@ class Options(dcmtest.Case):
         self.assertEqual(run_dcmd("--no-such-option").returncode, 2)
         self.assertEqual(run_dcmd("--log-level", "shouting", "--check").returncode, 2)
         self.assertEqual(run_dcmd("--instance", "a/b", "--check").returncode, 2)
+        self.assertEqual(run_dcmd("--config", "", "--check").returncode, 2)
+        self.assertEqual(run_dcmd("two\nlines\x1b[31m").stderr,
+                         'dcmd: unexpected argument "two?lines?[31m"; see dcmd --help\n')
 
     def test_check_says_what_it_found(self):
         _, done = self.check("hosts:\n  one: {url: 'unix:///run/one.sock'}\n"
