@@ -163,14 +163,25 @@ static void fetch_logs(struct ask *a)
 		answer(a, DCM_ENOMEM, "no memory to ask the engine");
 }
 
+/* Its log driver passes the lines on, and keeps none. */
+static const char *unreadable(const struct ask *a, const char *why, char *out, size_t len)
+{
+	snprintf(out, len, "the log of %.12s cannot be read, %.160s: run it with another log "
+		 "driver, such as json-file", a->msg.container, why);
+	return out;
+}
+
 static void on_logs(void *arg, const struct engine_reply *r)
 {
 	struct ask *a = arg;
+	char error[256];
 
 	a->request = NULL;
 	collector_answered(a->collector, r);
 	if (r->failure == ENGINE_STATUS && r->status == 404)
 		answer(a, DCM_ENOTFOUND, "the container went meanwhile");
+	else if (r->failure == ENGINE_STATUS && r->status == 501)
+		answer(a, DCM_EHOST, unreadable(a, r->error, error, sizeof(error)));
 	else if (r->failure)
 		answer(a, DCM_EHOST, r->error);
 	else if (a->fetched < a->msg.lines)

@@ -89,9 +89,10 @@ static void add_file(struct text *t, struct dcm_str dir, const char *name, size_
 		return;
 	if (*name == '/')
 		m = snprintf(path, sizeof(path), "%.*s", (int)n, name);
+	else if (dir.len)
+		m = snprintf(path, sizeof(path), "%.*s/%.*s", (int)dir.len, dir.s, (int)n, name);
 	else
-		m = snprintf(path, sizeof(path), "%.*s/%.*s", (int)dir.len, dir.s ? dir.s : "",
-			     (int)n, name);
+		return; /* relative to nobody knows what */
 	if (m < 0 || (size_t)m >= sizeof(path) || path[0] != '/')
 		return;
 	tidy(path);

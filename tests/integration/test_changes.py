@@ -108,11 +108,14 @@ class Changes(dcmtest.Case):
 
     def test_logs_of_a_driver_that_keeps_none(self):
         self.addCleanup(self.api.remove, "mute")
-        self.api.create("mute", ["true"], HostConfig={"LogConfig": {"Type": "none"}})
+        mute = self.api.create("mute", ["true"], HostConfig={"LogConfig": {"Type": "none"}})
         wait_until(lambda: self.dcm.get("alpha", "mute"))
         done = self.dcm.run("logs", "alpha", "mute")
         self.assertIn(done.returncode, (4, 5), done)
         self.assertEqual(done.stderr.count("\n"), 1)
+        self.assertEqual(done.stdout, "")
+        for said in (mute[:12], "log driver", "json-file"):
+            self.assertIn(said, done.stderr)
 
     def test_refresh_shows_what_no_event_tells(self):
         """A network connect on a stopped container has no event."""
