@@ -215,10 +215,13 @@ static void written(struct collector *c, int rc, const char *error)
 {
 	struct snapshot_keeper *k = &c->snapshot;
 
+	bool descriptors = rc == -EMFILE || rc == -ENFILE;
+
 	if (rc) {
 		condition_set(&c->conditions, COND_SNAPSHOT,
-			      "make room there, or let the user of dcmd write there", "%s",
-			      error);
+			      descriptors ? "raise LimitNOFILE of dcmd"
+					  : "make room there, or let the user of dcmd write there",
+			      "%s", error);
 		k->dirty = true;
 	} else {
 		condition_clear(&c->conditions, COND_SNAPSHOT);
