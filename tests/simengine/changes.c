@@ -21,7 +21,8 @@ void serve_create(struct conn *c)
 		snprintf(name, sizeof(name), "nameless_%zu", c->engine->births);
 	if (image == NULL || !fleet_has_image(c->engine, image)) {
 		http_error(c, 404, "No such image: %s", image != NULL ? image : "");
-	} else if (json_at(asked, "Cmd", NULL) == NULL && json_at(asked, "Entrypoint", NULL) == NULL) {
+	} else if (json_at(asked, "Cmd", NULL) == NULL &&
+		   json_at(asked, "Entrypoint", NULL) == NULL) {
 		http_error(c, 400, "No command specified");
 	} else if ((x = fleet_find(c->engine, name)) != NULL && strcmp(x->name, name) == 0) {
 		sim_hex(x->id, 32, id);
@@ -94,7 +95,8 @@ void serve_kill(struct conn *c)
 		return;
 	sim_hex(x->id, 32, id);
 	if (!up(x)) {
-		http_error(c, 409, "Cannot kill container: %s: Container %s is not running", x->name, id);
+		http_error(c, 409, "Cannot kill container: %s: Container %s is not running",
+			   x->name, id);
 		return;
 	}
 	http_query(&c->req, "signal", signal, sizeof(signal));
@@ -139,7 +141,8 @@ void serve_rename(struct conn *c)
 		http_error(c, 500, "Neither old nor new names may be empty");
 	} else if (strcmp(name, x->name) == 0) {
 		http_error(c, 400, "Renaming a container with the same name as its current name");
-	} else if ((other = fleet_find(c->engine, name)) != NULL && strcmp(other->name, name) == 0) {
+	} else if ((other = fleet_find(c->engine, name)) != NULL &&
+		   strcmp(other->name, name) == 0) {
 		sim_hex(other->id, 32, id);
 		http_error(c, 409, "Conflict. The container name \"/%s\" is already in use by "
 			   "container \"%s\".", name, id);

@@ -152,7 +152,8 @@ void events_network(struct container *c, const struct network *n, const char *ac
 	sim_hex(c->id, 32, id);
 	json_object_object_add(attributes, "container", json_object_new_string(id));
 	json_object_object_add(attributes, "name", json_object_new_string(n->name));
-	json_object_object_add(attributes, "type", json_object_new_string(none ? "null" : "bridge"));
+	json_object_object_add(attributes, "type",
+			       json_object_new_string(none ? "null" : "bridge"));
 	put_common(o, "network", action, n->id, attributes);
 	publish(c->engine, o);
 	json_object_put(o);

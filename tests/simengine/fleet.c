@@ -243,7 +243,8 @@ bool fleet_has_image(const struct engine *e, const char *reference)
 
 void fleet_add_image(struct engine *e, const char *reference)
 {
-	if (e->n_images < sizeof(e->images) / sizeof(e->images[0]) && !fleet_has_image(e, reference))
+	if (e->n_images < sizeof(e->images) / sizeof(e->images[0]) &&
+	    !fleet_has_image(e, reference))
 		e->images[e->n_images++] = strdup(reference);
 }
 
@@ -295,7 +296,8 @@ static void write_asked(const struct container *c, char *out, size_t len)
 	snprintf(out, len,
 		 "{\"Image\":\"%s\",\"Cmd\":%s,%s,\"Labels\":{"
 		 "\"com.docker.compose.project\":\"stack%u\",\"com.docker.compose.service\":\"%s\","
-		 "\"com.docker.compose.container-number\":\"1\",\"com.docker.compose.oneoff\":\"False\","
+		 "\"com.docker.compose.container-number\":\"1\","
+		 "\"com.docker.compose.oneoff\":\"False\","
 		 "\"com.docker.compose.config-hash\":\"%016llx\","
 		 "\"com.docker.compose.depends_on\":\"%s\","
 		 "\"com.docker.compose.project.working_dir\":\"/srv/stack%u\","
@@ -361,7 +363,8 @@ int fleet_fill(struct engine *e, unsigned containers)
 	for (size_t i = 0; i < SERVICES; i++)
 		fleet_add_image(e, services[i].image);
 	for (unsigned i = 0; i < containers; i++) {
-		snprintf(name, sizeof(name), "stack%u-%s-1", i / SERVICES, services[i % SERVICES].name);
+		snprintf(name, sizeof(name), "stack%u-%s-1", i / SERVICES,
+			 services[i % SERVICES].name);
 		struct container *c = fleet_add(e, name, NULL);
 
 		if (c == NULL)

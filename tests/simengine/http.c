@@ -64,7 +64,8 @@ bool http_flag(const struct request *r, const char *key)
 	char v[16];
 
 	return http_query(r, key, v, sizeof(v)) && v[0] != '\0' && strcmp(v, "0") != 0 &&
-	       strcasecmp(v, "no") != 0 && strcasecmp(v, "false") != 0 && strcasecmp(v, "none") != 0;
+	       strcasecmp(v, "no") != 0 && strcasecmp(v, "false") != 0 &&
+	       strcasecmp(v, "none") != 0;
 }
 
 /* "GET /v1.41/containers/json?all=1 HTTP/1.1" into the request. */

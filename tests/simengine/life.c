@@ -82,16 +82,16 @@ static int64_t check_interval(struct json_object *asked)
 /* Does the policy start it again, having ended with this code? */
 static bool policy_restarts(const struct container *c, struct json_object *asked, int exit_code)
 {
-	const char *name =
-		json_object_get_string(json_at(json_at(asked, "HostConfig", "RestartPolicy"), "Name", NULL));
-	int most = json_object_get_int(
-		json_at(json_at(asked, "HostConfig", "RestartPolicy"), "MaximumRetryCount", NULL));
+	struct json_object *policy = json_at(asked, "HostConfig", "RestartPolicy");
+	const char *name = json_object_get_string(json_at(policy, "Name", NULL));
+	int most = json_object_get_int(json_at(policy, "MaximumRetryCount", NULL));
 
 	if (name == NULL || c->stopped_by_hand)
 		return false;
 	if (strcmp(name, "always") == 0 || strcmp(name, "unless-stopped") == 0)
 		return true;
-	return strcmp(name, "on-failure") == 0 && exit_code != 0 && (most == 0 || c->restarts < most);
+	return strcmp(name, "on-failure") == 0 && exit_code != 0 &&
+	       (most == 0 || c->restarts < most);
 }
 
 /* ---- time -------------------------------------------------------------------- */
@@ -285,7 +285,8 @@ void life_die(struct container *c, int exit_code, bool oom)
 	snprintf(code, sizeof(code), "%d", exit_code);
 	if (oom)
 		events_container(c, "oom", NULL, NULL);
-	c->backoff = sim_now() - c->started > 10 * SECOND ? 0 : (uint8_t)(c->backoff + (c->backoff < 9));
+	c->backoff = sim_now() - c->started > 10 * SECOND
+			     ? 0 : (uint8_t)(c->backoff + (c->backoff < 9));
 	c->status = again ? RESTARTING : EXITED;
 	c->pid = 0;
 	c->exit_code = exit_code;

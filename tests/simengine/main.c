@@ -123,7 +123,8 @@ static void parse_options(int argc, char **argv, struct sim *s, struct options *
 		}
 	}
 	if (o->n_listen == 0 || optind != argc) {
-		fprintf(stderr, "simengine: --listen is needed, and nothing but options\n%s", usage);
+		fprintf(stderr, "simengine: --listen is needed, and nothing but options\n%s",
+			usage);
 		exit(2);
 	}
 }
@@ -159,7 +160,8 @@ static void start_engine(struct sim *s, unsigned i, const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct sim s = {.n_engines = 1, .containers = 20, .seed = 1, .api_minor = 41, .api_least = 12};
+	struct sim s = {
+		.n_engines = 1, .containers = 20, .seed = 1, .api_minor = 41, .api_least = 12};
 	struct options o = {0};
 	struct rlimit files;
 

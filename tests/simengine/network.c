@@ -8,9 +8,11 @@
 #include "documents.h"
 
 static const char endpoint_defaults[] =
-	"{\"IPAMConfig\":null,\"Links\":null,\"Aliases\":null,\"NetworkID\":\"\",\"EndpointID\":\"\","
+	"{\"IPAMConfig\":null,\"Links\":null,\"Aliases\":null,\"NetworkID\":\"\","
+	"\"EndpointID\":\"\","
 	"\"Gateway\":\"\",\"IPAddress\":\"\",\"IPPrefixLen\":0,\"IPv6Gateway\":\"\","
-	"\"GlobalIPv6Address\":\"\",\"GlobalIPv6PrefixLen\":0,\"MacAddress\":\"\",\"DriverOpts\":null}";
+	"\"GlobalIPv6Address\":\"\",\"GlobalIPv6PrefixLen\":0,\"MacAddress\":\"\","
+	"\"DriverOpts\":null}";
 
 /* The endpoint of a running container in a network that has addresses. */
 static void fill_address(const struct container *c, const struct network *n, struct json_object *o,
@@ -24,7 +26,8 @@ static void fill_address(const struct container *c, const struct network *n, str
 		sscanf(asked, "%u.%u.%u.%u", &a, &b, &d, &e);
 	snprintf(text, sizeof(text), "%u.%u.%u.%u", a, b, d, e);
 	put_str(o, "IPAddress", text);
-	snprintf(text, sizeof(text), "02:42:%02x:%02x:%02x:%02x", a & 255, b & 255, d & 255, e & 255);
+	snprintf(text, sizeof(text), "02:42:%02x:%02x:%02x:%02x", a & 255, b & 255, d & 255,
+		 e & 255);
 	put_str(o, "MacAddress", text);
 	snprintf(text, sizeof(text), "%u.%u.%u.1", a, b, asked != NULL ? d : 0);
 	put_str(o, "Gateway", text);

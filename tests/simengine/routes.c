@@ -103,7 +103,8 @@ static bool has_label(const struct container *c, const char *want)
 
 	snprintf(key, sizeof(key), "%.*s", (int)strcspn(want, "="), want);
 	v = json_at(json_at(asked, "Labels", NULL), key, NULL);
-	bool yes = v != NULL && (equal == NULL || strcmp(json_object_get_string(v), equal + 1) == 0);
+	bool yes = v != NULL &&
+		   (equal == NULL || strcmp(json_object_get_string(v), equal + 1) == 0);
 
 	json_object_put(asked);
 	return yes;
@@ -125,8 +126,9 @@ static void serve_list(struct conn *c)
 
 		if (!all && x->status != RUNNING && x->status != PAUSED && x->status != RESTARTING)
 			continue;
-		if (!filter(filters, "status", x, has_status) || !filter(filters, "name", x, has_name) ||
-		    !filter(filters, "id", x, has_id) || !filter(filters, "label", x, has_label) ||
+		if (!filter(filters, "status", x, has_status) ||
+		    !filter(filters, "name", x, has_name) || !filter(filters, "id", x, has_id) ||
+		    !filter(filters, "label", x, has_label) ||
 		    !filter(filters, "health", x, has_health))
 			continue;
 		json_object_array_add(list, document_list(x));
@@ -191,7 +193,8 @@ static void serve_logs(struct conn *c)
 	if (x == NULL)
 		return;
 	asked = fleet_asked(x);
-	driver = json_object_get_string(json_at(json_at(asked, "HostConfig", "LogConfig"), "Type", NULL));
+	driver = json_object_get_string(
+		json_at(json_at(asked, "HostConfig", "LogConfig"), "Type", NULL));
 	bool readable = driver == NULL || strcmp(driver, "none") != 0;
 
 	json_object_put(asked);

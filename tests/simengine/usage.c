@@ -123,7 +123,8 @@ void document_stats(const struct container *c, bool with_pre, struct evbuffer *o
 	sim_hex(c->id, 32, id);
 	document_time(up ? now : 0, read);
 	document_time(up && with_pre ? before : 0, preread);
-	evbuffer_add_printf(out, "{\"read\":\"%s\",\"preread\":\"%s\",\"pids_stats\":{", read, preread);
+	evbuffer_add_printf(out, "{\"read\":\"%s\",\"preread\":\"%s\",\"pids_stats\":{", read,
+			    preread);
 	if (up)
 		evbuffer_add_printf(out, "\"current\":%d", 1 + (int)(c->birth % 7));
 	evbuffer_add_printf(out, "},");
@@ -137,7 +138,8 @@ void document_stats(const struct container *c, bool with_pre, struct evbuffer *o
 	evbuffer_add_printf(out, ",\"name\":\"/%s\",\"id\":\"%s\"", c->name, id);
 	if (up && has_network(c))
 		evbuffer_add_printf(out,
-				    ",\"networks\":{\"eth0\":{\"rx_bytes\":%lld,\"rx_packets\":%lld,"
+				    ",\"networks\":{\"eth0\":{\"rx_bytes\":%lld,"
+				    "\"rx_packets\":%lld,"
 				    "\"rx_errors\":0,\"rx_dropped\":0,\"tx_bytes\":%lld,"
 				    "\"tx_packets\":%lld,\"tx_errors\":0,\"tx_dropped\":0}}",
 				    (long long)u.rx, (long long)u.rx / 800, (long long)u.tx,

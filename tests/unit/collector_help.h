@@ -82,13 +82,16 @@ static void inspect_reply(struct fake_conn *k, size_t i)
 	char body[4096], labels[512] = "";
 
 	if (m->project)
-		snprintf(labels, sizeof(labels), "\"com.docker.compose.project\":\"%s\"", m->project);
+		snprintf(labels, sizeof(labels), "\"com.docker.compose.project\":\"%s\"",
+			 m->project);
 	if (m->files)
 		snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels),
 			 ",\"com.docker.compose.project.config_files\":\"%s\"", m->files);
 	snprintf(body, sizeof(body),
-		 "{\"Id\":\"%s\",\"Name\":\"/%s\",\"Created\":\"2026-01-01T00:00:00Z\",\"Image\":\"sha256:1\","
-		 "\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0,\"Pid\":7,\"StartedAt\":\"%s\"},"
+		 "{\"Id\":\"%s\",\"Name\":\"/%s\",\"Created\":\"2026-01-01T00:00:00Z\","
+		 "\"Image\":\"sha256:1\","
+		 "\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0,\"Pid\":7,"
+		 "\"StartedAt\":\"%s\"},"
 		 "\"Config\":{\"Image\":\"img\",\"Env\":[\"DB_PASSWORD=" SECRET "\",\"A=b\"],\"Cmd\":[\"run\","
 		 "\"--with=" SECRET "\"],\"Labels\":{%s}},\"HostConfig\":{},\"NetworkSettings\":{\"Networks\":{}}}",
 		 id_of(i), m->name, m->status, runs ? "true" : "false",
@@ -106,8 +109,10 @@ static void list_reply(struct fake_conn *k)
 		if (fleet[i].present)
 			n += (size_t)snprintf(
 				body + n, sizeof(body) - n,
-				"%s{\"Id\":\"%s\",\"Names\":[\"/%s\"],\"Image\":\"img\",\"ImageID\":\"sha256:1\","
-				"\"Command\":\"run\",\"Created\":1767225600,\"State\":\"%s\",\"Status\":\"Up\","
+				"%s{\"Id\":\"%s\",\"Names\":[\"/%s\"],\"Image\":\"img\","
+				"\"ImageID\":\"sha256:1\","
+				"\"Command\":\"run\",\"Created\":1767225600,\"State\":\"%s\","
+				"\"Status\":\"Up\","
 				"\"Labels\":{},\"Ports\":[],\"Mounts\":[]}",
 				n > 1 ? "," : "", fleet[i].unlisted ? "?" : id_of(i), fleet[i].name,
 				fleet[i].status);
@@ -122,9 +127,12 @@ static void stats_reply(struct fake_conn *k, size_t i)
 
 	system += 2000000000; /* 2 CPUs, a second */
 	snprintf(body, sizeof(body),
-		 "{\"read\":\"2026-01-01T00:%02lu:%02lu.5Z\",\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":%lu},"
-		 "\"system_cpu_usage\":%lu,\"online_cpus\":2},\"precpu_stats\":{},\"memory_stats\":{"
-		 "\"usage\":5000,\"limit\":10000,\"stats\":{\"inactive_file\":1000}},\"pids_stats\":{\"current\":3}}",
+		 "{\"read\":\"2026-01-01T00:%02lu:%02lu.5Z\","
+		 "\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":%lu},"
+		 "\"system_cpu_usage\":%lu,\"online_cpus\":2},\"precpu_stats\":{},"
+		 "\"memory_stats\":{"
+		 "\"usage\":5000,\"limit\":10000,\"stats\":{\"inactive_file\":1000}},"
+		 "\"pids_stats\":{\"current\":3}}",
 		 system / 2000000000 / 60 % 60, system / 2000000000 % 60, fleet[i].cpu, system);
 	fleet[i].cpu += 500000000; /* half a core */
 	fake_json(k, 200, body);
@@ -178,7 +186,8 @@ static void handle(struct fake *f, struct fake_conn *k, const char *target)
 		asked.pings++;
 		fake_reply(k, 200, "Api-Version: 1.41\r\n", "OK", 2);
 	} else if (!strcmp(target, "/version")) {
-		fake_json(k, 200, "{\"Version\":\"9.9\",\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}");
+		fake_json(k, 200, "{\"Version\":\"9.9\",\"ApiVersion\":\"1.41\","
+				  "\"MinAPIVersion\":\"1.12\"}");
 	} else if (!strcmp(rest, "/info")) {
 		fake_json(k, 200, "{\"NCPU\":2,\"MemTotal\":4096,\"OperatingSystem\":\"Sim\"}");
 	} else if (!strncmp(rest, "/events", 7)) {
@@ -203,7 +212,8 @@ static void event(const char *action, size_t i)
 	static long long nano = 1767225600000000000;
 	char line[512];
 	int n = snprintf(line, sizeof(line),
-			 "{\"Type\":\"container\",\"Action\":\"%s\",\"Actor\":{\"ID\":\"%s\",\"Attributes\":{}},"
+			 "{\"Type\":\"container\",\"Action\":\"%s\",\"Actor\":{\"ID\":\"%s\","
+			 "\"Attributes\":{}},"
 			 "\"timeNano\":%lld}\n",
 			 action, id_of(i), ++nano);
 
@@ -257,7 +267,8 @@ static void start(void)
 {
 	int sv[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
 	collector = fork();
 	if (collector == 0) {
 		struct child_env env = {.instance = instance, .runtime_dir = "/tmp",
@@ -289,7 +300,8 @@ static int stop(void)
 static uint64_t ask(enum control_what what, size_t i, uint32_t lines)
 {
 	static uint64_t token = 100;
-	struct control_msg m = {.kind = CONTROL_ASK, .token = ++token, .what = what, .lines = lines};
+	struct control_msg m = {
+		.kind = CONTROL_ASK, .token = ++token, .what = what, .lines = lines};
 
 	snprintf(m.host, sizeof(m.host), "%s", host.id);
 	if (what == CONTROL_LOGS)
@@ -328,8 +340,8 @@ static bool shown(const char *name)
 	if (!entry_named(name, &e, &g))
 		return false;
 	for (int t = 0; t < DCM_TIERS; t++)
-		if (!region_blob_copy(&map, &region_entry(&map, e)->ref[t], e, g, (uint32_t)t, data[t],
-				      sizeof(data[t]) - 1, &len, &written))
+		if (!region_blob_copy(&map, &region_entry(&map, e)->ref[t], e, g, (uint32_t)t,
+				      data[t], sizeof(data[t]) - 1, &len, &written))
 			record_decode_tier(data[t], len, (enum dcm_tier)t, &rec, true, &at, &left);
 	return true;
 }
@@ -356,11 +368,12 @@ static enum dcm_host_state state_now(void)
 	uint32_t len;
 	uint64_t w;
 
-	if (!e || region_blob_copy(&map, &e->ref[DCM_STATUS], DCM_SELF, e->generation, DCM_STATUS, a,
-				   sizeof(a), &len, &w) ||
+	if (!e || region_blob_copy(&map, &e->ref[DCM_STATUS], DCM_SELF, e->generation, DCM_STATUS,
+				   a, sizeof(a), &len, &w) ||
 	    !record_decode_host(a, len, DCM_STATUS, &row, RECORD_NO_ROOM))
 		return DCM_DISABLED;
-	snprintf(row_error, sizeof(row_error), "%.*s", (int)row.error.len, row.error.s ? row.error.s : "");
+	snprintf(row_error, sizeof(row_error), "%.*s", (int)row.error.len,
+		 row.error.s ? row.error.s : "");
 	if (!region_blob_copy(&map, &e->ref[DCM_STATS], DCM_SELF, e->generation, DCM_STATS, b,
 			      sizeof(b), &len, &w))
 		record_decode_host(b, len, DCM_STATS, &row, RECORD_NO_ROOM);

@@ -89,8 +89,8 @@ static inline void fake_raw(struct fake_conn *k, const char *data, size_t len)
 	}
 }
 
-static inline void fake_reply(struct fake_conn *k, int status, const char *headers, const char *body,
-			      size_t len)
+static inline void fake_reply(struct fake_conn *k, int status, const char *headers,
+			      const char *body, size_t len)
 {
 	char head[512];
 	int n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\n%sContent-Length: %zu\r\n\r\n",

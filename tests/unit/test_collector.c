@@ -590,7 +590,8 @@ static void test_ssh_that_is_refused(void **state)
 	uint64_t token;
 
 	(void)state;
-	host.at = (struct endpoint){.kind = ENDPOINT_SSH, .hostname = (char[]){"127.0.0.1"}, .port = 1};
+	host.at = (struct endpoint){
+		.kind = ENDPOINT_SSH, .hostname = (char[]){"127.0.0.1"}, .port = 1};
 	start();
 	UNTIL(state_now() == DCM_OFFLINE);
 	assert_non_null(strcasestr(row_error, "connection refused"));

@@ -56,7 +56,8 @@ static void test_open_refusals(void **state)
 	assert_int_equal(try_open(world.runtime_dir, "no-such", err, sizeof(err)), DCM_ENOTRUNNING);
 	assert_non_null(strstr(err, "no-such"));
 	assert_non_null(strstr(err, world.runtime_dir));
-	assert_int_equal(try_open("/no/such/dir", world.instance, err, sizeof(err)), DCM_ENOTRUNNING);
+	assert_int_equal(try_open("/no/such/dir", world.instance, err, sizeof(err)),
+			 DCM_ENOTRUNNING);
 	assert_int_equal(try_open(world.runtime_dir, "../x", err, sizeof(err)), DCM_EINVAL);
 	assert_int_equal(try_open(world.runtime_dir, "", err, sizeof(err)), DCM_EINVAL);
 	assert_int_equal(try_open(world.runtime_dir, "no-such", NULL, 0), DCM_ENOTRUNNING);

@@ -38,7 +38,8 @@ static void test_stale_reference(void **state)
 
 		assert_int_equal(dcm_read(d, bad, &r), DCM_ESTALE);
 	}
-	assert_int_equal(dcm_read(d, (struct dcm_ref){1, ref.shard_generation, 0, 0}, &r), DCM_ESTALE);
+	assert_int_equal(dcm_read(d, (struct dcm_ref){1, ref.shard_generation, 0, 0}, &r),
+			 DCM_ESTALE);
 	dcm_record_free(&r);
 }
 

@@ -360,7 +360,8 @@ static void bad_text_becomes_fffd(void **state)
 	char err[DECODE_ERR];
 	static const char json[] =
 		"{\"Id\":\"" ID "\",\"Name\":\"/n\xff\xfe\",\"Config\":{\"Hostname\":\"a\\u0000b\","
-		"\"User\":\"\\ud800x\",\"WorkingDir\":\"\\\\u0000\",\"Labels\":{\"k\\u0000a\":\"1\","
+		"\"User\":\"\\ud800x\",\"WorkingDir\":\"\\\\u0000\","
+		"\"Labels\":{\"k\\u0000a\":\"1\","
 		"\"k\\u0000b\":\"\xc3\xa9\xe2\x82\"}}}";
 
 	(void)state;

@@ -304,7 +304,8 @@ static void catalogs(void **state)
 	arena_free(&arena);
 	assert_int_equal(CATALOG(images, "[{\"Id\":\"sha256:b\",\"ParentId\":\"sha256:a\","
 				 "\"RepoTags\":[\"x:1\",\"y:2\"],\"RepoDigests\":[\"x@sha256:d\"]},"
-				 "{\"Id\":\"sha256:a\",\"ParentId\":\"\",\"RepoTags\":[\"<none>:<none>\"],"
+				 "{\"Id\":\"sha256:a\",\"ParentId\":\"\","
+				 "\"RepoTags\":[\"<none>:<none>\"],"
 				 "\"RepoDigests\":null},{\"Id\":\"a b\"},7,{}]"), 0);
 	assert_list(out, "sha256:b sha256:a x:1 y:2 x@sha256:d", "sha256:a -");
 	assert_int_equal(CATALOG(networks, "[{\"Id\":\"ab\",\"Name\":\"n\"},{\"Name\":\"m\"},"

@@ -61,7 +61,8 @@ static struct text text_new(void)
 /* What is not too large comes out as it went in, whatever the pieces. */
 static void as_it_was(void **state)
 {
-	static const char *const files[] = {"docker-20.10-inspect-web.json", "docker-20.10-list.json"};
+	static const char *const files[] = {"docker-20.10-inspect-web.json",
+					    "docker-20.10-list.json"};
 	static const char odd[] =
 		"[ {\"a\\\"}{\":[1,2,{}],\"\\u00e9\\\\\":\"\\u005c\\\"]\"} , null,\"x\"]\n";
 
@@ -92,7 +93,8 @@ static void a_huge_text(void **state)
 	char err[DECODE_ERR] = "";
 
 	(void)state;
-	add(&t, "{\"Id\":\"" ID "\",\"Name\":\"/web\",\"Config\":{\"Labels\":{\"a\":\"b\",\"big\":\"");
+	add(&t, "{\"Id\":\"" ID "\",\"Name\":\"/web\",\"Config\":{"
+		"\"Labels\":{\"a\":\"b\",\"big\":\"");
 	add_many(&t, 'x', 64 << 20);
 	add(&t, "\\\"\",\"c\":\"d\"},\"Hostname\":\"h\"}}");
 	trim(t.s, t.len, 1, 65536);

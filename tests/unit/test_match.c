@@ -104,7 +104,8 @@ static int setup(void **state)
 	static const struct dcm_volume vols[] = {{.name = {"dbdata", 6},
 						  .source = {"/var/lib/docker/volumes/x", 25},
 						  .destination = {"/var/lib/db", 11}}};
-	static const struct dcm_pair labels[] = {{{"tier", 4}, {"web", 3}}, {{"empty", 5}, {"", 0}}};
+	static const struct dcm_pair labels[] = {{{"tier", 4}, {"web", 3}},
+						 {{"empty", 5}, {"", 0}}};
 	struct dcm_record r;
 
 	(void)state;

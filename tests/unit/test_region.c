@@ -494,7 +494,8 @@ static void test_clock(void **state)
 	put_text(w->r, 1, "web", DCM_STATUS, "x");
 	at = region_verified(&m, region_entry(&m, 1), DCM_STATUS);
 	for (int hours = -48; hours <= 48; hours += 96) {
-		atomic_fetch_sub(&h->clock, (int64_t)hours * 3600 * 1000000000); /* as it was then */
+		/* as it was then */
+		atomic_fetch_sub(&h->clock, (int64_t)hours * 3600 * 1000000000);
 		region_beat(w->r);
 		assert_true(fabs(region_verified(&m, region_entry(&m, 1), DCM_STATUS) -
 				 (at + hours * 3600)) < 2);
