@@ -111,6 +111,8 @@ static void odd_events(void **state)
 	(void)state;
 	assert_int_equal(event("{}").kind, EVENT_OTHER);
 	assert_int_equal(event("{\"Type\":\"image\",\"Action\":\"pull\",\"id\":\"x\"}").kind,
+			 EVENT_IMAGE);
+	assert_int_equal(event("{\"Type\":\"plugin\",\"Action\":\"enable\",\"id\":\"x\"}").kind,
 			 EVENT_OTHER);
 	/* Only a whole id is one. */
 	assert_string_equal(event("{\"Type\":\"container\",\"Actor\":{\"ID\":\"abc\"}}").id, "");
