@@ -2,11 +2,10 @@
  * engine.h - the Engine API client: HTTP requests over a transport, by libcurl's
  * multi interface in a libevent loop.  Nothing here knows what the answers mean.
  *
- * Where no descriptor is left, fewer requests run at once and the others wait.
- *
  * Every request has a time limit and a largest body; redirects are refused and
- * no compression is asked for.  Callbacks come from the loop, outside libcurl,
- * so that they may start and cancel requests and close the engine.
+ * no compression is asked for.  Where no descriptor is left, fewer requests run at
+ * once and the others wait.  Callbacks come from the loop, outside libcurl, so that
+ * they may start and cancel requests and close the engine.
  */
 #ifndef DCM_ENGINE_H
 #define DCM_ENGINE_H
@@ -56,7 +55,8 @@ struct engine_reply {
 };
 typedef void engine_done(void *arg, const struct engine_reply *reply);
 
-/* NULL: no memory.  t must be ready, and outlive the engine. */
+/* NULL: no memory.  t must be ready, and outlive the engine; `where` (copied) is what
+ * sentences call it; timeouts in s. */
 struct engine *engine_open(struct event_base *base, const struct transport_ops *ops,
 			   struct transport *t, const char *where, double connect_timeout,
 			   double request_timeout);

@@ -19,8 +19,8 @@ struct transport;
 
 struct transport_ops {
 	const char *name; /* as `dcm-client hosts` shows it */
-	/* Starts getting ready; done(arg, NULL) or done(arg, sentence) is called
-	 * from the loop, never from inside open().  A sentence is "what: mend", or says
+	/* Starts getting ready, within connect_timeout s; done(arg, NULL) or
+	 * done(arg, sentence) is called from the loop, never from inside open().  A sentence is "what: mend", or says
 	 * only what; texts of others stand in brackets. */
 	struct transport *(*open)(struct event_base *base, const struct endpoint *at,
 				  double connect_timeout,
@@ -31,9 +31,10 @@ struct transport_ops {
 	/* Why it does not carry any more, once it was ready; NULL where it does, or where
 	 * its connections say it.  The operation may be NULL, too. */
 	const char *(*lost)(const struct transport *t);
-	/* Sets what a request needs on an easy handle: URL base is in *url. */
+	/* Sets what a request needs on an easy handle; -1: no memory. */
 	int (*prepare)(struct transport *t, CURL *easy);
-	const char *(*url)(struct transport *t); /* "http://docker" */
+	/* What stands before a request's path: "http://docker". */
+	const char *(*url)(struct transport *t);
 	/* How many requests it carries at once besides streams and pings; 0: any
 	 * number.  It may change.  NULL: any number. */
 	unsigned (*connections)(struct transport *t);
