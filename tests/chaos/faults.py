@@ -28,14 +28,18 @@ class Faults:
                        (self.kill_supervisor, "supervisor", 4),
                        (self.stop_supervisor, "supervisor", 2), (self.reload, "supervisor", 5),
                        (self.restart_sshd, "sshd", 3), (self.kill_ssh, "ssh", 2)]
+        self.outside = (self.reload, self.restart_sshd, self.kill_ssh, self.kill_engine,
+                        self.restart_engine, self.hang_engine)
         for name in ("alpha", "beta"):
             self.kinds += [(self.kill_engine, name, 2), (self.restart_engine, name, 1),
                            (self.hang_engine, name, 2)]
 
     # ---- one at random, and the end of all ----
 
-    def strike(self):
-        kinds = [k for k in self.kinds if k[1] not in self.targets]
+    def strike(self, calm):
+        """Calm: dcmd's own processes live."""
+        kinds = [k for k in self.kinds if k[1] not in self.targets and
+                 (not calm or k[0] in self.outside)]
         fault, target, _ = self.rng.choices(kinds, [k[2] for k in kinds])[0]
         seconds = self.rng.random()
         self.count[fault.__name__] = self.count.get(fault.__name__, 0) + 1

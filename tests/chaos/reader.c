@@ -21,6 +21,7 @@
  * On standard input: `seen` prints what each thread sees now, as `seen THREAD HOST
  * ID` and `end`; `figures` prints figures; the end of it ends the program.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -145,6 +146,12 @@ static void disagree(struct reader *t, const struct dcm_record *r, const char *s
 	    r->id, serial, r->name.s, env, r->hostname.s, r->compose_service.s);
 }
 
+/* Where no inspect came in time, a record has what the list says, and nothing else. */
+static bool only_listed(const struct dcm_record *r)
+{
+	return isnan(r->freshness[DCM_CONFIG].age) && !r->environment_vars.known && !r->hostname.s;
+}
+
 /* Every tier is of the same container; the name's revision, -1 where it has none. */
 static int check_tiers(struct reader *t, const struct dcm_record *r, int serial)
 {
@@ -156,7 +163,7 @@ static int check_tiers(struct reader *t, const struct dcm_record *r, int serial)
 	snprintf(service, sizeof(service), "s%d", serial);
 	if (r->name.s && sscanf(r->name.s, "c%d-r%d", &named, &revision) == 2 && named != serial)
 		disagree(t, r, text);
-	else if (!env || strcmp(env, text) || !is(r->hostname, service) ||
+	else if ((!only_listed(r) && (!env || strcmp(env, text) || !is(r->hostname, service))) ||
 		 (r->compose_service.s && !is(r->compose_service, service)) ||
 		 (r->container_id.s && !is(r->container_id, r->id)))
 		disagree(t, r, text);
@@ -175,8 +182,8 @@ static void check_record(struct reader *t, const struct dcm_record *r)
 		    r->host_id.s, r->id, r->name.s, k->round, t->round);
 	k->gone = false;
 	k->round = t->round;
-	if (!r->labels.known)
-		return; /* the list alone knows it yet */
+	if (!r->labels.known && only_listed(r))
+		return;
 	if (!label) {
 		bad(t, "no serial: %s %.12s %s", r->host_id.s, r->id, r->name.s);
 		return;

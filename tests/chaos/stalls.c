@@ -33,31 +33,54 @@ double stalls_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void note(struct processor *p, double from, double to)
+static int open_schedstat(void)
 {
-	pthread_mutex_lock(&p->lock);
-	p->stall[p->n % STALLS_KEPT].from = from;
-	p->stall[p->n++ % STALLS_KEPT].to = to;
-	pthread_mutex_unlock(&p->lock);
+	return open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+}
+
+/* Seconds that a thread was ready and did not run, ever. */
+static double run_delay(int schedstat)
+{
+	char text[96];
+	unsigned long long delay = 0;
+	ssize_t n = schedstat < 0 ? -1 : pread(schedstat, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	return sscanf(text, "%*u %llu", &delay) == 1 ? (double)delay * 1e-9 : 0;
+}
+
+/* All of it counts for the machine; for a call what was no mere waiting for its turn. */
+static void note(struct processor *p, double from, double to, double waited)
+{
 	pthread_mutex_lock(&sum_lock);
 	total += to - from;
 	if (to - from > longest)
 		longest = to - from;
 	pthread_mutex_unlock(&sum_lock);
+	to -= waited;
+	if (to - from < worth_noting)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stall[p->n % STALLS_KEPT].from = from;
+	p->stall[p->n++ % STALLS_KEPT].to = to;
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void *watch(void *arg)
 {
 	const struct timespec t = {.tv_nsec = (long)(nap * 1e9)};
 	struct processor *p = arg;
+	int schedstat = open_schedstat();
 
 	for (;;) {
-		double due = stalls_now() + nap, now;
+		double waited = run_delay(schedstat), due = stalls_now() + nap, now;
 
 		nanosleep(&t, NULL);
 		now = stalls_now();
 		if (now - due > worth_noting)
-			note(p, due, now);
+			note(p, due, now, run_delay(schedstat) - waited);
 	}
 	return NULL;
 }
@@ -96,27 +119,14 @@ void stalls_watch(void)
 
 /* ---- one call --------------------------------------------------------------- */
 
-/* Seconds that this thread was ready and did not run, ever. */
-static double run_delay(const struct stalls_call *c)
-{
-	char text[96];
-	unsigned long long delay = 0;
-	ssize_t n = c->schedstat < 0 ? -1 : pread(c->schedstat, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	return sscanf(text, "%*u %llu", &delay) == 1 ? (double)delay * 1e-9 : 0;
-}
-
 void stalls_call_init(struct stalls_call *c)
 {
-	c->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	c->schedstat = open_schedstat();
 }
 
 void stalls_call_begin(struct stalls_call *c)
 {
-	c->delayed = run_delay(c);
+	c->delayed = run_delay(c->schedstat);
 	c->began = stalls_now();
 }
 
@@ -138,26 +148,26 @@ static double overlap(struct processor *p, double from, double to)
 double stalls_call_end(const struct stalls_call *c, double *wall)
 {
 	const struct timespec settle = {.tv_nsec = 10 * 1000 * 1000};
-	double now = stalls_now(), most;
+	double now = stalls_now(), waited, stood = 0;
 
 	*wall = now - c->began;
 	if (*wall < look_closer)
 		return *wall;
-	most = run_delay(c) - c->delayed;
+	waited = run_delay(c->schedstat) - c->delayed;
 	nanosleep(&settle, NULL); /* who watched wakes up only now, too */
 	for (int i = 0; i < n_processors; i++) {
 		double stalled = overlap(processors[i], c->began, now);
 
-		if (stalled > most)
-			most = stalled;
+		if (stalled > stood)
+			stood = stalled;
 	}
-	return *wall > most ? *wall - most : 0;
+	return *wall > waited + stood ? *wall - waited - stood : 0;
 }
 
 void stalls_sum(double *worst, double *sum)
 {
 	pthread_mutex_lock(&sum_lock);
 	*worst = longest;
-	*sum = total;
+	*sum = n_processors ? total / n_processors : 0;
 	pthread_mutex_unlock(&sum_lock);
 }

@@ -280,8 +280,16 @@ class Engine:
         if self.process is not None and self.process.poll() is None:
             end_process(self.process, seconds=40)
         self._end_shims()
-        subprocess.run(["umount", "-q", self.dir + "/x/netns/default"], check=False,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._unmount()
+
+    def _unmount(self):
+        """What an engine leaves mounted that was killed: its root, containers, networks."""
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            points = [line.split()[1] for line in f]
+        for point in reversed(points):  # what lies above another goes first
+            if point.startswith(self.dir + "/"):
+                subprocess.run(["umount", "-q", "-l", point], check=False,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _end_shims(self):
         """What an engine that was killed has left: shims, and the containers below them."""
