@@ -55,7 +55,7 @@ struct client {
 };
 
 /* The most that is waited for dcmd to read hosts anew, or to fetch a log. */
-enum { REFRESH_TIMEOUT_MS = 45000, LOGS_TIMEOUT_MS = 30000, FORGET_TIMEOUT_MS = 15000 };
+enum { REFRESH_TIMEOUT_MS = 120000, LOGS_TIMEOUT_MS = 30000, FORGET_TIMEOUT_MS = 15000 };
 
 /* One line on standard error, "dcm-client: …", made safe; fail() returns
  * `status`, so that a command can end with it. */

@@ -41,6 +41,17 @@ bool ask_waiting(const struct collector *c)
 	return false;
 }
 
+/* Does somebody wait for this cycle? */
+bool ask_served(const struct collector *c)
+{
+	const struct ask *a;
+
+	TAILQ_FOREACH(a, &c->asks, link)
+		if (a->served)
+			return true;
+	return false;
+}
+
 void ask_list_begins(struct collector *c)
 {
 	struct ask *a;

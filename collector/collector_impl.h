@@ -197,7 +197,7 @@ struct sampler {
 	double cut_at;			/* when the limit was halved */
 	bool burst, failing;
 	bool overdue; /* the burst takes longer than the interval */
-	double began_at, answered_at;
+	double began_at, answered_at, told_at; /* told: an answer that was no failure */
 	unsigned asked, failed; /* since it was last idle */
 	unsigned late;		/* that failed before that */
 	struct event *timer, *second, *again, *ended;
@@ -486,6 +486,7 @@ void ask_cycle_ended(struct collector *c, int rc, const char *error);
 void ask_attempt_failed(struct collector *c, const char *error);
 void ask_cycle_dropped(struct collector *c); /* the next one serves them */
 void ask_stop(struct collector *c);	     /* drops what is in flight, unanswered */
+bool ask_served(const struct collector *c);
 bool ask_waiting(const struct collector *c); /* refreshes that no cycle serves yet */
 
 #endif

@@ -385,6 +385,13 @@ void cycle_want(struct collector *c, bool full, bool stats)
 		begin(c);
 }
 
+/* A refresh ends with its stats; the list itself is in. */
+static bool stats_are_awaited(const struct collector *c)
+{
+	return waits_for_stats_alone(&c->cycle) && c->cycle.stats && !sampler_settled(c) &&
+	       ask_served(c);
+}
+
 /* Whatever inspects it still waits for: the next list must come in time.  They
  * stay in their queue; a first cycle whose inspects are answered, only slowly (a large
  * host, a busy machine), is over when they are done. */
@@ -441,7 +448,7 @@ static void on_status_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->session.live) {
-		if (mono_now() - c->cycle.began_at > give_up_after)
+		if (mono_now() - c->cycle.began_at > give_up_after && !stats_are_awaited(c))
 			give_up(c);
 		cycle_want(c, false, false);
 	}

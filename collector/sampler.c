@@ -28,6 +28,7 @@ enum {
 static const double second_after = 1;  /* s */
 static const double again_after = 3;   /* s until those that failed are asked anew */
 static const double settled_after = 5; /* s without any answer: those that are left hang */
+static const double longest = 100;     /* s that a refresh waits for stats that come slowly */
 static const double too_close = 0.2;   /* s between samples: their difference is noise */
 static const double slow_share = 0.25; /* of request_timeout: an answer that came late, */
 static const double slow_least = 3;    /* s; a tick of an old engine is not late */
@@ -111,6 +112,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 static void left(struct collector *c)
 {
 	c->sampler.n_active--;
+	pump(c); /* in the place that is free now: it may be the only one */
 	if (sampler_idle(c))
 		event_active(c->sampler.ended, 0, 0);
 }
@@ -123,7 +125,6 @@ void sampler_drop(struct collector *c, struct container *ct)
 		return;
 	engine_cancel(ct->sampling);
 	ct->sampling = NULL;
-	pump(c);
 	left(c);
 }
 
@@ -220,6 +221,7 @@ static void on_stats(void *arg, const struct engine_reply *r)
 	adapt(c, r);
 	snprintf(error, sizeof(error), "%.250s", r->error);
 	if (!r->failure && !decode_stats(r->body, r->len, &now, error)) {
+		s->told_at = s->answered_at;
 		ct->no_stats = false;
 		take_sample(c, ct, &now);
 	} else if (r->status != 404 && r->status != 409 && /* those: it just went */
@@ -233,7 +235,6 @@ static void on_stats(void *arg, const struct engine_reply *r)
 		session_update(c);
 	}
 	publish_flush(c, false);
-	pump(c);
 	left(c);
 }
 
@@ -358,12 +359,14 @@ unsigned sampler_late(const struct collector *c)
 	return sampler_idle(c) ? c->sampler.late : c->sampler.n_active + c->sampler.failed;
 }
 
+/* As long as stats come, however slowly, the rest is worth waiting for. */
 bool sampler_settled(const struct collector *c)
 {
 	const struct sampler *s = &c->sampler;
-	double now = mono_now();
+	double now = mono_now(), patience = c->cache->request_timeout;
 
-	return sampler_idle(c) || now - s->began_at > c->cache->request_timeout ||
+	return sampler_idle(c) || now - fmax(s->began_at, s->told_at) > patience ||
+	       now - s->began_at > fmax(longest, patience) ||
 	       (TAILQ_EMPTY(&s->queue) && now - fmax(s->began_at, s->answered_at) > settled_after);
 }
 

@@ -3,6 +3,7 @@ lives through everything that it does wrong."""
 import datetime
 import json
 import threading
+import time
 
 import dcmtest
 from dcmtest import wait_until
@@ -288,6 +289,35 @@ class Busy(dcmtest.Case):
             return [t[2] for t in times.values() if len(t) > 2] if len(times) == 8 else []
         times = wait_until(lambda: len(third_bursts()) == 8 and third_bursts(), "three bursts", 60)
         self.assertGreater(max(times) - min(times), 0.4)
+
+
+class Slow(dcmtest.Case):
+    def test_refresh_waits_for_stats_that_come(self):
+        """one after the other, for longer than one answer may take; not for those that hang"""
+        sim = dcmtest.SimEngine("slow", 24, "--stats-tick", "0")
+        self.addCleanup(sim.stop)
+        dcm = dcmtest.Dcm(json.dumps({"hosts": {"slow": {"url": sim.url}}, "cache": {
+            "request_timeout": 2, "status_update": 1, "stats_update": 3600,
+            "stats_concurrency": 1}}))
+        self.addCleanup(dcm.stop)
+        wait_until(lambda: dcm.hosts()["slow"]["state"] == "online", "online")
+        running = [c["Id"] for c in sim.api.list() if c["State"] == "running"]
+        self.assertGreater(len(running), 12)
+        wait_until(lambda: all(r["cpu_percent"] is not None for r in dcm.ps() if r["status"] == "running"),
+                   "the first stats")
+        sim.fault("slow:320@stats")
+        began = time.monotonic()
+        dcm.json("refresh", "slow")
+        took = time.monotonic() - began
+        self.assertGreater(took, 3, "it was slow")
+        for r in dcm.ps("slow"):
+            if r["container_id"] in running:
+                age = r["freshness"]["stats"]["age"]
+                self.assertLess(age, time.monotonic() - began + 0.1, r["name"])
+        sim.fault("hang@stats")
+        done = dcm.run("refresh", "slow")
+        self.assertEqual(done.returncode, 4, done)
+        self.assertIn("in time", done.stdout)
 
 
 class Scale(dcmtest.Case):
