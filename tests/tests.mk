@@ -192,7 +192,7 @@ bench:
 	$(MAKE) all simengine $(BENCH)
 	tests/bench/run $(BUILD) $(PARTS)
 
-# Many hosts and many containers: ten minutes; docs/performance.md and docs/scale.png.
+# Many hosts and many containers, in under ten minutes; docs/performance.md and docs/scale.png.
 bench-scale:
 	scripts/install-deps --bench
 	$(MAKE) all simengine

@@ -251,7 +251,7 @@ def next_factor(points):
         "clearly more than the second, it grows faster than the number of hosts, and what follows "
         "is too little." % (points[-2]["hosts"], last["hosts"], points[-3]["hosts"],
                             points[-2]["hosts"], ", ".join(
-                                "%.3g (%.3g) %s" % (slope(points, v), slope(points, v, -2), what)
+                                "%.1f (%.1f) %s" % (slope(points, v), slope(points, v, -2), what)
                                 for what, v in GROWS)),
         "Ten times as much (%d hosts, %d containers), from the slope of the last two points: "
         "%.1f cores for dcmd at default intervals (the engines' side not counted), %.1f GiB of "

@@ -44,8 +44,8 @@ struct member {
 };
 static struct member fleet[FLEET];
 static struct fake sim;
-static struct fake_conn *events, *held_list;
-static bool hold_lists, hold_events;
+static struct fake_conn *events, *held_list, *held_stats[FLEET];
+static bool hold_lists, hold_events, hold_stats;
 static struct {
 	int pings, lists, inspects, stats, subscriptions;
 	unsigned tail; /* lines of a log, the last time */
@@ -138,6 +138,15 @@ static void stats_reply(struct fake_conn *k, size_t i)
 	fake_json(k, 200, body);
 }
 
+static void stats_release(void)
+{
+	for (size_t i = 0; i < FLEET; i++) {
+		if (held_stats[i])
+			stats_reply(held_stats[i], i);
+		held_stats[i] = NULL;
+	}
+}
+
 static void logs_reply(struct fake_conn *k)
 {
 	static const char text[] = "hello\nuse " SECRET " now\n";
@@ -159,7 +168,9 @@ static void container_request(struct fake_conn *k, const char *rest)
 		fake_json(k, 404, "{\"message\":\"No such container\"}");
 	} else if (!strncmp(rest + 64, "/stats", 6)) {
 		asked.stats++;
-		if (fleet[i].bad_stats && fleet[i].bad_stats--)
+		if (hold_stats)
+			held_stats[i] = k;
+		else if (fleet[i].bad_stats && fleet[i].bad_stats--)
 			fake_json(k, 500, "{\"message\":\"no stats\"}");
 		else
 			stats_reply(k, i);
@@ -414,7 +425,8 @@ static int each_setup(void **state)
 	memset(&asked, 0, sizeof(asked));
 	n_done = ready = cycles = failed_cycles = 0;
 	events = held_list = NULL;
-	hold_lists = hold_events = false;
+	memset(held_stats, 0, sizeof(held_stats));
+	hold_lists = hold_events = hold_stats = false;
 	snprintf(instance, sizeof(instance), "unit-%d-%d", (int)getpid(), ++n);
 	snprintf(path, sizeof(path), "/tmp/dcm-test-%s.sock", instance);
 	snprintf(state_dir, sizeof(state_dir), "/tmp/dcm-test-%s.state", instance);

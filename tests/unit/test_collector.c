@@ -497,6 +497,31 @@ static void test_stats_refused(void **state)
 	UNTIL(answer_to(token) && state_now() == DCM_ONLINE);
 }
 
+/* An engine that answers late is asked for half as many at once. */
+static void test_stats_of_a_busy_engine(void **state)
+{
+	static const char *const names[FLEET] = {"a", "b", "c", "d", "e", "f", "g", "h",
+						 "i", "j", "k", "l", "m", "n", "o", "p"};
+
+	(void)state;
+	for (size_t i = 0; i < FLEET; i++)
+		put(i, names[i], "running");
+	cache.stats_concurrency = FLEET;
+	cache.request_timeout = 12;
+	hold_stats = true;
+	start_online();
+	UNTIL(asked.stats == FLEET);
+	run_for(3100); /* a quarter of what it is given */
+	stats_release();
+	UNTIL(asked.stats == FLEET + FLEET / 2);
+	run_for(300);
+	assert_int_equal(asked.stats, FLEET + FLEET / 2);
+	hold_stats = false;
+	stats_release();
+	UNTIL(asked.stats == 2 * FLEET);
+	UNTIL(shown("a") && !isnan(rec.cpu_percent) && shown("p") && !isnan(rec.cpu_percent));
+}
+
 /* Restarted between two looks: its counters begin anew. */
 static void test_stats_of_a_restart(void **state)
 {
@@ -626,6 +651,7 @@ int main(void)
 		T(test_stacks),
 		T(test_stats),
 		T(test_stats_refused),
+		T(test_stats_of_a_busy_engine),
 		T(test_stats_of_a_restart),
 		T(test_compose_files),
 		T(test_no_stats),
