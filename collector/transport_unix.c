@@ -172,8 +172,8 @@ void transport_unix_denied(const char *path, char *buf, size_t len)
 			 path, user_name(geteuid()), g ? g->gr_name : "docker");
 	} else {
 		snprintf(buf, len,
-			 "permission denied on unix://%s: its mode %04o is for its owner alone: give "
-			 "it a group (0660, docker), and add user %s to that",
+			 "permission denied on unix://%s: its mode %04o is for its owner alone: "
+			 "give it a group (0660, docker), and add user %s to that",
 			 path, (unsigned)st.st_mode & 07777, user_name(geteuid()));
 	}
 }

@@ -21,7 +21,8 @@ static bool passes(struct json_object *filters, const char *key, const char *val
 	if (json_object_is_type(want, json_type_object)) {
 		json_object_object_foreach(want, k, v)
 			if (json_object_get_boolean(v) &&
-			    (strcmp(k, value) == 0 || (prefix && strncmp(k, value, strlen(k)) == 0)))
+			    (strcmp(k, value) == 0 ||
+			     (prefix && strncmp(k, value, strlen(k)) == 0)))
 				return true;
 		return false;
 	}

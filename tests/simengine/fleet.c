@@ -259,7 +259,8 @@ static const struct service {
 	 "\"NGINX_VERSION=1.21.6\",\"API_TOKEN=token-of-web-%u\"],\"Healthcheck\":{\"Test\":"
 	 "[\"CMD\",\"wget\",\"-q\",\"localhost\"],\"Interval\":5000000000}",
 	 "\"Binds\":[\"/srv/stack%u/appdata/html:/usr/share/nginx/html:ro\"],\"Memory\":134217728"},
-	{"api", "registry.example.net/shop/api:2.14.0", "[\"gunicorn\",\"-b\",\":8000\",\"api:app\"]",
+	{"api", "registry.example.net/shop/api:2.14.0",
+	 "[\"gunicorn\",\"-b\",\":8000\",\"api:app\"]",
 	 "\"ExposedPorts\":{\"8000/tcp\":{}},\"Env\":[\"PATH=/usr/local/bin:/usr/bin\","
 	 "\"DATABASE_URL=postgres://app:hunter2-%u@db/app\",\"TZ=Europe/Zürich\"],"
 	 "\"WorkingDir\":\"/app\",\"User\":\"1000:1000\"",
@@ -291,8 +292,8 @@ static void write_asked(const struct container *c, char *out, size_t len)
 	snprintf(host, sizeof(host), s->host, p);
 #pragma GCC diagnostic pop
 	if (c->birth % SERVICES == 0)
-		snprintf(ports, sizeof(ports), "{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"%u\"}]}",
-			 8000 + p % 50000);
+		snprintf(ports, sizeof(ports),
+			 "{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"%u\"}]}", 8000 + p % 50000);
 	snprintf(out, len,
 		 "{\"Image\":\"%s\",\"Cmd\":%s,%s,\"Labels\":{"
 		 "\"com.docker.compose.project\":\"stack%u\",\"com.docker.compose.service\":\"%s\","

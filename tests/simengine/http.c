@@ -177,8 +177,9 @@ struct evbuffer *http_head(struct conn *c, int code, const char *type, size_t le
 
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
 	evbuffer_add_printf(b,
-			    "HTTP/1.1 %d %s\r\nApi-Version: 1.%d\r\nDocker-Experimental: false\r\n"
-			    "Ostype: linux\r\nServer: Docker/" SIM_VERSION " (linux)\r\nDate: %s\r\n",
+			    "HTTP/1.1 %d %s\r\nApi-Version: 1.%d\r\n"
+			    "Docker-Experimental: false\r\nOstype: linux\r\n"
+			    "Server: Docker/" SIM_VERSION " (linux)\r\nDate: %s\r\n",
 			    code, reason(code), c->engine->sim->api_minor, date);
 	if (type != NULL)
 		evbuffer_add_printf(b, "Content-Type: %s\r\n", type);

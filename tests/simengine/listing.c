@@ -31,7 +31,8 @@ static void put_status_text(const struct container *c, struct json_object *o)
 	ago(is_up(c) ? c->started : c->finished, time, sizeof(time));
 	if (is_up(c))
 		snprintf(text, sizeof(text), "Up %s%s%s%s%s", time,
-			 c->status == PAUSED ? " (Paused)" : "", c->health != HEALTH_NONE ? " (" : "",
+			 c->status == PAUSED ? " (Paused)" : "",
+			 c->health != HEALTH_NONE ? " (" : "",
 			 c->health == HEALTH_NONE	? ""
 			 : c->health == HEALTH_STARTING ? "health: starting"
 							: document_health(c->health),

@@ -92,8 +92,9 @@ static void inspect_reply(struct fake_conn *k, size_t i)
 		 "\"Image\":\"sha256:1\","
 		 "\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0,\"Pid\":7,"
 		 "\"StartedAt\":\"%s\"},"
-		 "\"Config\":{\"Image\":\"img\",\"Env\":[\"DB_PASSWORD=" SECRET "\",\"A=b\"],\"Cmd\":[\"run\","
-		 "\"--with=" SECRET "\"],\"Labels\":{%s}},\"HostConfig\":{},\"NetworkSettings\":{\"Networks\":{}}}",
+		 "\"Config\":{\"Image\":\"img\",\"Env\":[\"DB_PASSWORD=" SECRET "\",\"A=b\"],"
+		 "\"Cmd\":[\"run\",\"--with=" SECRET "\"],\"Labels\":{%s}},"
+		 "\"HostConfig\":{},\"NetworkSettings\":{\"Networks\":{}}}",
 		 id_of(i), m->name, m->status, runs ? "true" : "false",
 		 m->started ? m->started : "2026-01-01T00:00:01Z", labels);
 	fake_json(k, 200, body);

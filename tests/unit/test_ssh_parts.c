@@ -30,7 +30,8 @@ static struct ssh_target target = {
 static void test_base64(void **state)
 {
 	static const char *const text[] = {"", "f", "fo", "foo", "foob", "fooba", "foobar"};
-	static const char *const coded[] = {"", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"};
+	static const char *const coded[] = {"",       "Zg",      "Zm8",     "Zm9v",
+					    "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"};
 
 	(void)state;
 	for (size_t i = 0; i < 7; i++) {
@@ -44,7 +45,8 @@ static void test_base64(void **state)
 	}
 	unsigned char small[2];
 
-	assert_int_equal(ssh_unbase64("Zm9vYmFy", 8, small, 2), 2); /* never more than there is room */
+	/* never more than there is room */
+	assert_int_equal(ssh_unbase64("Zm9vYmFy", 8, small, 2), 2);
 	assert_int_equal(ssh_unbase64("Zm=9", 4, small, 2), 1);
 }
 
@@ -172,7 +174,8 @@ static void test_idle_connections(void **state)
 	assert_false(http_idle(&h, 100));
 	http_answered(&h, "\r\n", 2, 1);
 	assert_true(http_idle(&h, 100));
-	ask_and_answer(&h, "HTTP/1.1 200 OK\r\nContent-Le", 1); /* a head in two parts: in doubt, busy */
+	/* a head in two parts: in doubt, busy */
+	ask_and_answer(&h, "HTTP/1.1 200 OK\r\nContent-Le", 1);
 	http_answered(&h, "ngth: 0\r\n\r\n", 11, 1);
 	assert_false(http_idle(&h, 100));
 }
@@ -209,7 +212,8 @@ static void test_what_ssh_says(void **state)
 	says("", "without a word");
 	ssh_docker_error(&target, "sh: 1: docker: not found\n", 127, why);
 	assert_non_null(strstr(why, "no docker"));
-	ssh_docker_error(&target, "dial unix /var/run/docker.sock: connect: permission denied\n", 1, why);
+	ssh_docker_error(&target, "dial unix /var/run/docker.sock: connect: permission denied\n", 1,
+			 why);
 	assert_non_null(strstr(why, "permission denied"));
 	assert_non_null(strstr(why, "group docker"));
 	ssh_docker_error(&target, "failed to open the raw stream connection: dial unix /a: no such "
@@ -252,12 +256,15 @@ static void test_known_hosts(void **state)
 	session = libssh2_session_init();
 	/* Zm9v is foo, YmFy bar */
 	assert_int_equal(verdict("", "foo", NULL), KNOWN_NOT);
-	assert_int_equal(verdict("[192.0.2.1]:2222 ssh-ed25519 Zm9v me\n", "foo", &methods), KNOWN_OK);
-	assert_int_equal(strncmp(methods, "ssh-ed25519,", 12), 0);
-	assert_int_equal(verdict("# x\n\n[192.0.2.1]:2222 ecdsa-sha2-nistp256 Zm9v\n", "foo", &methods),
+	assert_int_equal(verdict("[192.0.2.1]:2222 ssh-ed25519 Zm9v me\n", "foo", &methods),
 			 KNOWN_OK);
+	assert_int_equal(strncmp(methods, "ssh-ed25519,", 12), 0);
+	assert_int_equal(
+		verdict("# x\n\n[192.0.2.1]:2222 ecdsa-sha2-nistp256 Zm9v\n", "foo", &methods),
+		KNOWN_OK);
 	assert_int_equal(strncmp(methods, "ecdsa-sha2-nistp256,", 20), 0);
-	assert_int_equal(verdict("[192.0.2.1]:2222 ssh-ed25519 YmFy\n", "foo", NULL), KNOWN_CHANGED);
+	assert_int_equal(verdict("[192.0.2.1]:2222 ssh-ed25519 YmFy\n", "foo", NULL),
+			 KNOWN_CHANGED);
 	assert_int_equal(verdict("[192.0.2.1]:22 ssh-ed25519 Zm9v\n", "foo", NULL), KNOWN_NOT);
 	assert_int_equal(verdict("[192.0.2.*]:2222,!x ssh-ed25519 Zm9v\n", "foo", NULL), KNOWN_OK);
 	assert_int_equal(verdict("[192.0.2.*]:2222,![192.0.2.1]:* ssh-ed25519 Zm9v\n", "foo", NULL),
