@@ -364,8 +364,7 @@ static void begin(struct collector *c)
 	ask_list_begins(c);
 	session_path(c, path, sizeof(path), "/containers/json?all=1");
 	cy->list = engine_get_trimmed(c->session.engine, path, ENGINE_LIST_MAX, 2, on_list, c);
-	timer_set(cy->status_timer, cy->first ? c->cache->status_update
-					      : collector_spread(c, c->cache->status_update));
+	timer_set(cy->status_timer, collector_spread(c, c->cache->status_update));
 	if (cy->full) {
 		timer_set(cy->config_timer, collector_spread(c, c->cache->config_update));
 		catalog_want(c, 0);
@@ -444,9 +443,14 @@ static void on_complete(evutil_socket_t fd, short what, void *arg)
 static void on_status_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct collector *c = arg;
+	double left = c->cycle.began_at + c->cache->status_update - mono_now();
 
 	(void)fd;
 	(void)what;
+	if (c->cycle.active && left > 0.1) { /* it came early, to be spread */
+		timer_set(c->cycle.status_timer, left);
+		return;
+	}
 	if (c->session.live) {
 		if (mono_now() - c->cycle.began_at > give_up_after && !stats_are_awaited(c))
 			give_up(c);

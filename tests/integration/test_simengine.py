@@ -265,9 +265,14 @@ class Busy(dcmtest.Case):
         sim.fault("hang@ping,stats")
         # one that got no answer begins another only after it was judged
         wait_until(lambda: sim.requests()["ping"] >= before + 3, "pings", 60)
+
+        def degraded():
+            row = dcm.hosts()["busy"]
+            self.assertEqual(row["state"], "degraded")
+            self.assertIn("stats failed", row["error"])
+            return True
+        wait_until(degraded, "what fails is told")
         self.assertEqual(dcm.log_events("host_offline"), [])
-        self.assertEqual(dcm.hosts()["busy"]["state"], "degraded")
-        self.assertIn("stats failed", dcm.hosts()["busy"]["error"])
         sim.fault("hang")
         wait_until(lambda: dcm.hosts()["busy"]["state"] == "offline", "silence is a loss", 60)
 
