@@ -36,7 +36,8 @@ class Room:
         self.filler = os.path.join(self.shm, "filler")
 
     def enter(self):
-        return ["nsenter", "-m", "-t", str(self.holder.pid), "--"]
+        # With its root: the machine of the tests may be a chroot.
+        return ["nsenter", "-m", "-r", "-t", str(self.holder.pid), "--"]
 
     def free(self):
         fs = os.statvfs(self.shm)
