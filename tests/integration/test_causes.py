@@ -28,20 +28,23 @@ def row_is(case, dcm, host, state, *words):
 # ---- a full disk -----------------------------------------------------------------------
 
 class SmallEngine(dcmtest.Engine):
-    """Its data root has little room."""
+    """Its data root has little room.  The disk lies outside of its directory, where an end
+    of the engine unmounts all."""
+    disk = None
 
     def start(self):
-        self.data = os.path.join(self.dir, "data")
-        if not os.path.ismount(self.data):
-            os.makedirs(self.data, exist_ok=True)
+        if self.disk is None:
+            self.disk = dcmtest.fresh("disk")
             if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m,mode=711", "dcm-test",
-                               self.data], check=False, capture_output=True).returncode:
+                               self.disk], check=False, capture_output=True).returncode:
                 raise unittest.SkipTest("mount is not allowed here")
             atexit.register(self.end)
+            os.mkdir(os.path.join(self.disk, "root"), 0o711)
+            os.symlink(os.path.join(self.disk, "root"), os.path.join(self.dir, "data"))
         super().start()
 
     def fill(self):
-        with open(os.path.join(self.data, "filler"), "ab", buffering=0) as f:
+        with open(os.path.join(self.disk, "filler"), "ab", buffering=0) as f:
             for size in (65536, 4096, 1):
                 try:
                     while f.write(b"x" * size) == size:
@@ -50,11 +53,11 @@ class SmallEngine(dcmtest.Engine):
                     assert e.errno == errno.ENOSPC, e
 
     def clear(self):
-        os.unlink(os.path.join(self.data, "filler"))
+        os.unlink(os.path.join(self.disk, "filler"))
 
     def end(self):
         self.stop()
-        subprocess.run(["umount", "-l", "-q", self.data], check=False, capture_output=True)
+        subprocess.run(["umount", "-l", "-q", self.disk], check=False, capture_output=True)
 
 
 class FullDisk(dcmtest.Case):
