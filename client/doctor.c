@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "doctor.h"
 
@@ -164,6 +165,12 @@ static void check_broker(struct doctor *d)
 	int rc = dcm_query(d->c->d, &q, &refs);
 	long long pid = d->info.broker_pid, restarts = d->info.broker_restarts;
 
+	/* On a busy machine one that lives may be late for once. */
+	for (int more = 2; more-- && !rc && !refs.by_broker && alive(pid);) {
+		nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);
+		dcm_refs_free(&refs);
+		rc = dcm_query(d->c->d, &q, &refs);
+	}
 	if (rc)
 		finding(d, FAIL, exit_of(rc), "broker", nobody, "see the log of dcmd", "%s",
 			dcm_error(d->c->d));
@@ -172,7 +179,7 @@ static void check_broker(struct doctor *d)
 			alive(pid) ? "if it stays so, see the log of dcmd and who may open "
 				     "broker.sock" :
 				     "dcmd starts it again: see its log",
-			"no answer within 50 ms (pid %lld), queries scan the memory", pid);
+			"no answer (pid %lld), queries scan the memory", pid);
 	else
 		finding(d, restarts > 0 ? NOTICE : OK, 0, "broker", nobody,
 			restarts > 0 ? "see the log of dcmd for the cause" : NULL,

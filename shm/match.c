@@ -240,29 +240,22 @@ static bool bind_in(const struct match *m, struct mp *c)
 	return false;
 }
 
-static bool volume_in(const struct match *m, struct mp *c)
+/* One member of a map such as a volume or a network. */
+typedef bool member_fits(struct dcm_str key, struct dcm_str value, struct dcm_str text);
+
+static bool volume_fits(struct dcm_str key, struct dcm_str value, struct dcm_str path)
 {
-	uint32_t n, pairs;
-
-	if (!mp_array(c, &n))
-		return false;
-	for (uint32_t i = 0; i < n && !c->bad; i++) {
-		if (!mp_map(c, &pairs))
-			continue;
-		for (uint32_t k = 0; k < pairs && !c->bad; k++) {
-			struct dcm_str key = {0}, s = {0};
-
-			mp_str(c, &key);
-			mp_str(c, &s);
-			if ((mp_key_is(key, "name") || mp_key_is(key, "destination")) &&
-			    match_path(s, m->text))
-				return true;
-		}
-	}
-	return false;
+	return (mp_key_is(key, "name") || mp_key_is(key, "destination")) && match_path(value, path);
 }
 
-static bool network_in(const struct match *m, struct mp *c)
+static bool network_fits(struct dcm_str key, struct dcm_str value, struct dcm_str name)
+{
+	return mp_key_is(key, "name") && value.s && value.len == name.len &&
+	       memcmp(value.s, name.s, name.len) == 0;
+}
+
+/* Has a map of this array a member that fits? */
+static bool maps_in(const struct match *m, struct mp *c, member_fits *fits)
 {
 	uint32_t n, pairs;
 
@@ -276,8 +269,7 @@ static bool network_in(const struct match *m, struct mp *c)
 
 			mp_str(c, &key);
 			mp_str(c, &s);
-			if (mp_key_is(key, "name") && s.s && s.len == m->text.len &&
-			    memcmp(s.s, m->text.s, s.len) == 0)
+			if (fits(key, s, m->text))
 				return true;
 		}
 	}
@@ -306,11 +298,11 @@ static bool pair_matches(const struct match *m, struct dcm_str key, struct mp *c
 		if (mp_key_is(key, "bind_mounts"))
 			return bind_in(m, c);
 		if (mp_key_is(key, "volumes"))
-			return volume_in(m, c);
+			return maps_in(m, c, volume_fits);
 		break;
 	case DCM_Q_NETWORK:
 		if (mp_key_is(key, "networks"))
-			return network_in(m, c);
+			return maps_in(m, c, network_fits);
 		break;
 	default:
 		break;

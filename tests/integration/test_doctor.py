@@ -230,15 +230,8 @@ class Doctor(dcmtest.Case):
         """dcmd is not root, and the engine's socket is"""
         os.chmod(self.engine.dir, 0o755)
         dcm = self.dcmd({"h": {"url": self.engine.url}}, start=False)
-        for name in (dcm.dir, dcm.config):
-            os.chown(name, NOBODY, NOBODY)
         os.chmod(self.engine.socket, 0o600)
-        command = dcm.command()
-        command[0] = dcmtest.public("dcmd")
-        with open(dcm.log_path, "ab") as log:
-            dcm.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, cwd="/",
-                                           preexec_fn=dcmtest.become(NOBODY, NOBODY))
+        dcm.launch_as(NOBODY)
 
         def right():
             done = subprocess.run(

@@ -118,9 +118,9 @@ class Neighbours(dcmtest.Case):
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
 
     def asked(self):
-        """What the engine was asked so far, but for pings and this question."""
+        """What the engine was asked so far, but for what dcmd asks by its own clock."""
         return {k: n for k, n in self.engine.requests().items()
-                if k in ("list", "inspect", "stats", "logs", "info")}
+                if k in ("list", "inspect", "logs", "info")}
 
     # -- asking --
 
@@ -335,15 +335,7 @@ class Neighbours(dcmtest.Case):
         """dcmd of a user who cannot remove what belongs to others."""
         os.chmod(self.engine.dir, 0o755)
         os.chmod(self.engine.socket, 0o666)
-        for name in (dcm.dir, dcm.config):
-            os.chown(name, NOBODY, NOBODY)
-        command = dcm.command()
-        command[0] = dcmtest.public("dcmd")
-        log = open(dcm.log_path, "ab")
-        self.addCleanup(log.close)
-        dcm.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       cwd="/", preexec_fn=dcmtest.become(NOBODY, NOBODY))
-        return dcm
+        return dcm.launch_as(NOBODY)
 
     def new(self):
         dcm = dcmtest.Dcm(dcmtest.hosts_yml([self.engine]), start=False)

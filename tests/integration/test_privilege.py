@@ -251,14 +251,7 @@ class Privilege(dcmtest.Case):
         os.chmod(e.socket, 0o666)
         dcm = dcmtest.Dcm(dcmtest.hosts_yml([e]), start=False)
         self.addCleanup(dcm.kill)
-        for name in (dcm.dir, dcm.config):
-            os.chown(name, NOBODY, NOBODY)
-        command = dcm.command()
-        command[0] = dcmtest.public("dcmd")
-        with open(dcm.log_path, "ab") as log:
-            dcm.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, cwd="/",
-                                           preexec_fn=dcmtest.become(NOBODY, NOBODY))
+        dcm.launch_as(NOBODY)
         wait_until(lambda: len(dcm.pids()) == 3, "its processes")
         marker = "/dev/shm/dcm-%d-%s-:" % (NOBODY, dcm.instance)
         wait_until(lambda: Process("", dcm.pids()["dcmd: collector sim-a"]).mapped(marker))
@@ -374,13 +367,7 @@ class Unit(dcmtest.Case):
         os.chmod(e.socket, 0o666)
         dcm = dcmtest.Dcm(dcmtest.hosts_yml([e]), start=False)
         self.addCleanup(dcm.kill)
-        for name in (dcm.dir, dcm.config):
-            os.chown(name, NOBODY, NOBODY)
-        command = dcm.command()
-        command[0] = dcmtest.public("dcmd")
-        with open(dcm.log_path, "ab") as log:
-            dcm.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, cwd="/", preexec_fn=really)
+        dcm.launch_as(NOBODY, really)
 
         def ask(*args):
             return subprocess.run(

@@ -381,8 +381,8 @@ static void test_places(void **state)
 	close(listener); /* nobody is behind it now */
 	transport_sweep();
 	assert_false(is_there(heard));
-	for (const char *const *name = (const char *const[]){"dcm-ssh-1.open", "dcm-other", "target",
-							     "dcm-ssh-1.others", NULL};
+	for (const char *const *name = (const char *const[]){"dcm-ssh-1.open", "dcm-other",
+							     "target", "dcm-ssh-1.others", NULL};
 	     *name; name++) {
 		snprintf(path, sizeof(path), "%s/%s", tmp, *name);
 		assert_true(rmdir(path) == 0 || geteuid() != 0);
