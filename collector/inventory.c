@@ -292,18 +292,16 @@ static void read_times(struct container *ct, const struct region_item *item)
 {
 	static const enum dcm_tier tiers[] = {DCM_STATUS, DCM_CONFIG};
 	struct dcm_record r;
+	void *memory[2];
 	size_t i;
 
 	record_out_init(&r);
 	for (i = 0; i < 2; i++) {
-		size_t room = (size_t)item->tier[tiers[i]].len * 16 + 64;
-		uint8_t *arena = malloc(room), *at = arena;
+		size_t len = item->tier[tiers[i]].len;
 
-		if (arena && item->tier[tiers[i]].data)
-			record_decode_tier((uint8_t *)(uintptr_t)item->tier[tiers[i]].data,
-					   item->tier[tiers[i]].len, tiers[i], &r, false, &at,
-					   &room);
-		free(arena);
+		memory[i] = malloc(record_decode_room(len));
+		if (memory[i] && item->tier[tiers[i]].data)
+			record_decode_copy(item->tier[tiers[i]].data, len, tiers[i], &r, memory[i]);
 	}
 	ct->cached_at = r.cached_at;
 	ct->last_updated = r.last_updated;
@@ -311,6 +309,8 @@ static void read_times(struct container *ct, const struct region_item *item)
 	ct->started = hash_str(r.started);
 	ct->truncated = r.truncated;
 	ct->collector->inventory.truncated += r.truncated;
+	for (i = 0; i < 2; i++)
+		free(memory[i]);
 }
 
 /* What was inspected stays as it is until the next inspect; a list alone does not

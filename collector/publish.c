@@ -88,16 +88,12 @@ static bool same_bytes(const struct region_item *item, enum dcm_tier t, const st
 static void take_over_compose(const struct region_item *item, const struct publish_source *src,
 			      struct dcm_record *r)
 {
-	size_t len = item->tier[DCM_COMPOSE].len, room = len * 16 + 64;
-	uint8_t *copy = item->tier[DCM_COMPOSE].data ? arena_alloc(src->arena, len) : NULL;
-	uint8_t *at = arena_alloc(src->arena, room);
+	size_t len = item->tier[DCM_COMPOSE].len;
+	void *memory = arena_alloc(src->arena, record_decode_room(len));
 	struct dcm_record old;
 
-	record_out_init(&old);
-	if (!copy || !at)
-		return;
-	memcpy(copy, item->tier[DCM_COMPOSE].data, len);
-	if (record_decode_tier(copy, len, DCM_COMPOSE, &old, false, &at, &room))
+	if (!memory || !item->tier[DCM_COMPOSE].data ||
+	    record_decode_copy(item->tier[DCM_COMPOSE].data, len, DCM_COMPOSE, &old, memory))
 		return;
 	if (!src->text_known)
 		r->compose_file_content = old.compose_file_content;
@@ -276,26 +272,21 @@ void publish_stack(struct collector *c, struct container *ct, struct dcm_strs st
 	struct region_item item;
 	struct dcm_record r;
 	struct region_tier tier;
-	size_t len, room;
-	uint8_t *copy, *at;
+	size_t len;
+	void *memory;
 
 	if (!region_get(c->region, ct->id, &item) || !item.tier[DCM_COMPOSE].data)
 		return;
 	len = item.tier[DCM_COMPOSE].len;
-	room = len * 16 + 64;
-	copy = arena_alloc(&a, len);
-	at = arena_alloc(&a, room);
-	record_out_init(&r);
-	if (copy && at) {
-		memcpy(copy, item.tier[DCM_COMPOSE].data, len);
-		if (!record_decode_tier(copy, len, DCM_COMPOSE, &r, false, &at, &room)) {
-			r.compose_stack_containers = stack;
-			if (!put_result(c, record_encode(&r, DCM_COMPOSE, &c->buf[DCM_COMPOSE]))) {
-				tier = tier_of(c, DCM_COMPOSE, NAN);
-				if (put_result(c, region_put(c->region, ct->id, NULL, NULL, &tier,
-							     1)) == -ENOSPC)
-					ct->refused = true;
-			}
+	memory = arena_alloc(&a, record_decode_room(len));
+	if (memory &&
+	    !record_decode_copy(item.tier[DCM_COMPOSE].data, len, DCM_COMPOSE, &r, memory)) {
+		r.compose_stack_containers = stack;
+		if (!put_result(c, record_encode(&r, DCM_COMPOSE, &c->buf[DCM_COMPOSE]))) {
+			tier = tier_of(c, DCM_COMPOSE, NAN);
+			if (put_result(c, region_put(c->region, ct->id, NULL, NULL, &tier, 1)) ==
+			    -ENOSPC)
+				ct->refused = true;
 		}
 	}
 	arena_free(&a);

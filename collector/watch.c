@@ -74,21 +74,16 @@ static void touch_if_refers(struct collector *c, struct container *ct, void *arg
 	enum dcm_tier tier = to->network ? DCM_STATUS : DCM_CONFIG;
 	struct region_item item;
 	struct dcm_record r;
-	uint8_t *arena, *at;
-	size_t room;
+	void *memory;
 
 	if (!ct->published || !region_get(c->region, ct->id, &item) || !item.tier[tier].data)
 		return;
-	room = (size_t)item.tier[tier].len * 16 + 64;
-	arena = at = malloc(room);
-	record_out_init(&r);
-	/* terminate is false: the region's bytes are only read */
-	if (arena &&
-	    !record_decode_tier((uint8_t *)(uintptr_t)item.tier[tier].data, item.tier[tier].len,
-				tier, &r, false, &at, &room) &&
+	memory = malloc(record_decode_room(item.tier[tier].len));
+	if (memory &&
+	    !record_decode_copy(item.tier[tier].data, item.tier[tier].len, tier, &r, memory) &&
 	    refers(&r, to))
 		inventory_touch(c, ct, c->cache->event_debounce_ms / 1e3);
-	free(arena);
+	free(memory);
 }
 
 static void object_destroyed(struct collector *c, const struct engine_event *ev)

@@ -20,6 +20,7 @@
 
 enum {
 	TRIES = 4,
+	BEHIND = RECORD_BEHIND,
 	BLOCK_FIRST = 16 << 10,
 	BLOCK_MAX = 1 << 30, /* five tiers of 4 MiB and their lists: twice 480 MiB */
 };
@@ -27,7 +28,6 @@ enum {
 /* What a record's priv points to. */
 struct block {
 	size_t room; /* bytes of data */
-	uint32_t host_len;
 	char host[DCM_HOST_ID_MAX + 1], id[65];
 	_Alignas(8) uint8_t data[];
 };
@@ -66,22 +66,24 @@ static int read_tiers(const struct dcm_place *p, struct block *b, struct dcm_rec
 	size_t half = b->room / 2, at = 0, lists = half;
 	uint8_t *arena = b->data + half;
 
-	*r = record_null;
 	*need = 2 * b->room;
 	for (uint32_t i = 0; i < DCM_TIERS; i++) {
 		uint64_t written;
 		uint32_t len = 0;
 		int rc = region_blob_copy(p->map, &p->e->ref[i], p->entry, p->generation, i,
-					  b->data + at, half > at + 8 ? half - at - 8 : 0, &len,
+					  b->data + at,
+					  half > at + BEHIND ? half - at - BEHIND : 0, &len,
 					  &written);
 
-		if (rc == DCM_ENOTFOUND)
+		if (rc == DCM_ENOTFOUND) {
+			record_null_tier(r, (enum dcm_tier)i);
 			continue;
-		if (rc == DCM_ENOMEM && *need < 2 * (at + len + 8))
-			*need = 2 * (at + len + 8);
+		}
+		if (rc == DCM_ENOMEM && *need < 2 * (at + len + BEHIND))
+			*need = 2 * (at + len + BEHIND);
 		if (rc == DCM_OK)
-			rc = record_decode_tier(b->data + at, len, (enum dcm_tier)i, r, true,
-						&arena, &lists);
+			rc = record_decode_tier(b->data + at, len, (enum dcm_tier)i, r, &arena,
+						&lists);
 		if (rc != DCM_OK)
 			return rc;
 		/* a NUL behind the last string, then the next multiple of 8 */
@@ -125,6 +127,7 @@ static void add_times(dcm *d, const struct dcm_place *p, double now, struct dcm_
 		double at = region_verified(p->map, p->e, (unsigned)i);
 		struct dcm_freshness *f = &r->freshness[i];
 
+		*f = record_null.freshness[i];
 		if (!(at > 0))
 			continue;
 		f->age = now > at ? now - at : 0;
@@ -153,6 +156,7 @@ static void add_state(struct dcm_slot *s, double now, struct dcm_record *r)
 {
 	uint8_t status = record_status_code(r->status);
 
+	r->uptime[0] = '\0';
 	if (status == DCM_S_RUNNING)
 		dcm_uptime_text(now + clock_offset(s) - dcm_time_parse(r->started), r->uptime);
 	else if (status == DCM_S_CREATED || status == DCM_S_EXITED || status == DCM_S_DEAD)
@@ -195,16 +199,23 @@ static int fail_read(dcm *d, int rc)
 	}
 }
 
-/* Who it is: its bytes are the entry's, so the caller checks that afterwards. */
-static void identify(const struct dcm_place *p, struct block *b)
+/* Who it is, in the record's own memory.  The id is the entry's, also where the tier
+ * that tells it as text is not there; so the caller checks the entry afterwards. */
+static void identify(const struct dcm_place *p, struct block *b, struct dcm_record *r)
 {
 	uint8_t id[32];
-	size_t len = strlen(p->slot->host);
 
-	memcpy(b->host, p->slot->host, len + 1);
-	b->host_len = (uint32_t)len;
-	dcm_entry_id(p->e, id);
-	dcm_hex(id, 32, b->id);
+	memcpy(b->host, p->slot->host, sizeof(b->host));
+	r->host_id = (struct dcm_str){b->host, (uint32_t)strlen(b->host)};
+	if (r->container_id.len != sizeof(b->id) - 1) {
+		dcm_entry_id(p->e, id);
+		dcm_hex(id, 32, b->id);
+		if (!r->container_id.s)
+			r->container_id = (struct dcm_str){b->id, sizeof(b->id) - 1};
+		memcpy(r->id, b->id, sizeof(r->id));
+	} else {
+		memcpy(r->id, r->container_id.s, sizeof(r->id));
+	}
 }
 
 int dcm_read(dcm *d, struct dcm_ref ref, struct dcm_record *out)
@@ -223,7 +234,7 @@ int dcm_read(dcm *d, struct dcm_ref ref, struct dcm_record *out)
 	for (int i = 0; i < TRIES && rc == DCM_EBUSY; i++)
 		rc = read_into(&p, &b, out);
 	if (rc == DCM_OK) {
-		identify(&p, b);
+		identify(&p, b, out);
 		add_times(d, &p, now, out);
 		rc = region_entry_ok(p.e, p.generation) ? DCM_OK : DCM_ESTALE;
 	}
@@ -233,10 +244,6 @@ int dcm_read(dcm *d, struct dcm_ref ref, struct dcm_record *out)
 		return fail_read(d, rc);
 	}
 	out->priv = b;
-	memcpy(out->id, b->id, sizeof(out->id));
-	out->host_id = (struct dcm_str){b->host, b->host_len};
-	if (!out->container_id.s)
-		out->container_id = (struct dcm_str){b->id, 64};
 	add_state(p.slot, now, out);
 	return DCM_OK;
 }

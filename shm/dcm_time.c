@@ -18,120 +18,107 @@ static int64_t days_of(int64_t y, unsigned m, unsigned d)
 	return era * 146097 + (int64_t)doe - 719468;
 }
 
-/* `n` digits at s[*at]; -1 where they are not. */
-static inline int digits(struct dcm_str s, uint32_t *at, unsigned n)
+/* Two digits at p, that are there; *bad: one of them is none. */
+static inline int two(const char *p, unsigned *bad)
 {
-	const char *p = s.s + *at;
-	int v = 0;
+	unsigned tens = (unsigned char)p[0] - '0', ones = (unsigned char)p[1] - '0';
 
-	if (s.len - *at < n)
-		return -1;
-	*at += n;
-	for (unsigned i = 0; i < n; i++) {
-		unsigned digit = (unsigned char)p[i] - '0';
-
-		if (digit > 9)
-			return -1;
-		v = v * 10 + (int)digit;
-	}
-	return v;
+	*bad |= (tens > 9) | (ones > 9);
+	return (int)(tens * 10 + ones);
 }
 
-/* `n` digits behind the character `c`. */
-static inline int after(struct dcm_str s, uint32_t *at, char c, unsigned n)
-{
-	if (*at >= s.len || s.s[*at] != c)
-		return -1;
-	++*at;
-	return digits(s, at, n);
-}
-
+/* What stands behind the dot at s[*at], if one does. */
 static double fraction(struct dcm_str s, uint32_t *at)
 {
-	double v = 0, unit = 1;
+	static const double unit[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+	uint32_t i = *at, n = 0, v = 0;
 
-	if (*at >= s.len || s.s[*at] != '.')
+	if (i >= s.len || s.s[i] != '.')
 		return 0;
-	for (++*at; *at < s.len && s.s[*at] >= '0' && s.s[*at] <= '9'; ++*at, unit *= 10)
-		v = v * 10 + (s.s[*at] - '0');
-	return v / unit;
+	for (i++; i < s.len && s.s[i] >= '0' && s.s[i] <= '9'; i++)
+		if (n < 9) { /* nanoseconds, as the engine writes them; finer is nothing */
+			v = v * 10 + (uint32_t)(s.s[i] - '0');
+			n++;
+		}
+	*at = i;
+	return v / unit[n];
 }
 
 /* "Z" or "+02:00" at the end, in seconds; NaN where it is neither. */
 static double zone(struct dcm_str s, uint32_t at)
 {
-	int sign, h, m;
+	const char *p = s.s + at;
+	unsigned bad = 0;
+	int seconds;
 
-	if (at + 1 == s.len && (s.s[at] == 'Z' || s.s[at] == 'z'))
+	if (at + 1 == s.len && (*p == 'Z' || *p == 'z'))
 		return 0;
-	if (at >= s.len || (s.s[at] != '+' && s.s[at] != '-'))
+	if (s.len - at != 6 || (*p != '+' && *p != '-') || p[3] != ':')
 		return NAN;
-	sign = s.s[at] == '-' ? -1 : 1;
-	at++;
-	h = digits(s, &at, 2);
-	m = after(s, &at, ':', 2);
-	return h < 0 || m < 0 || at != s.len ? NAN : sign * (h * 3600 + m * 60);
+	seconds = two(p + 1, &bad) * 3600 + two(p + 4, &bad) * 60;
+	return bad ? NAN : *p == '-' ? -seconds : seconds;
 }
 
 double dcm_time_parse(struct dcm_str s)
 {
-	uint32_t at = 0;
+	uint32_t at = sizeof("0000-00-00T00:00:00") - 1;
+	const char *p = s.s;
+	unsigned bad = 0;
 	int y, mo, d, h, mi, sec;
-	double f, z;
+	double f;
 
-	if (!s.s)
+	if (!p || s.len < at || p[4] != '-' || p[7] != '-' || p[13] != ':' || p[16] != ':' ||
+	    (p[10] != 'T' && p[10] != 't' && p[10] != ' '))
 		return NAN;
-	y = digits(s, &at, 4);
-	mo = after(s, &at, '-', 2);
-	d = after(s, &at, '-', 2);
-	if (y < 0 || mo < 1 || mo > 12 || d < 1 || d > 31 || at >= s.len ||
-	    (s.s[at] != 'T' && s.s[at] != 't' && s.s[at] != ' '))
-		return NAN;
-	at++;
-	h = digits(s, &at, 2);
-	mi = after(s, &at, ':', 2);
-	sec = after(s, &at, ':', 2);
-	if (h < 0 || h > 23 || mi < 0 || mi > 59 || sec < 0 || sec > 60)
+	y = two(p, &bad) * 100 + two(p + 2, &bad);
+	mo = two(p + 5, &bad);
+	d = two(p + 8, &bad);
+	h = two(p + 11, &bad);
+	mi = two(p + 14, &bad);
+	sec = two(p + 17, &bad);
+	if (bad || mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60)
 		return NAN;
 	f = fraction(s, &at);
-	z = zone(s, at);
 	return (double)(days_of(y, (unsigned)mo, (unsigned)d) * 86400 + h * 3600 + mi * 60 + sec) +
-	       f - z;
+	       f - zone(s, at);
 }
 
-/* Appends a number and what follows it; no printf, which would be a tenth of the
- * time that a record takes to read. */
-static char *append(char *at, int64_t v, const char *unit)
+/* Appends a number and its unit; no printf, which would be a tenth of the time that a
+ * record takes to read. */
+static char *append(char *at, uint64_t v, char unit)
 {
 	char digits[24];
 	int n = 0;
 
-	do {
+	for (; v > 9; v /= 10)
 		digits[n++] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
+	*at++ = (char)('0' + v);
 	while (n > 0)
 		*at++ = digits[--n];
-	while (*unit)
-		*at++ = *unit++;
+	*at++ = unit;
 	*at = '\0';
 	return at;
 }
 
 void dcm_uptime_text(double seconds, char out[24])
 {
-	int64_t s;
+	uint64_t s;
 
 	out[0] = '\0';
 	if (!isfinite(seconds))
 		return;
-	s = seconds < 0 ? 0 : seconds > 1e13 ? 10000000000000 : (int64_t)seconds;
-	if (s >= 86400)
-		append(append(out, s / 86400, "d "), s % 86400 / 3600, "h");
-	else if (s >= 3600)
-		append(append(out, s / 3600, "h "), s % 3600 / 60, "m");
-	else if (s >= 60)
-		append(out, s / 60, "m");
-	else
-		append(out, s, "s");
+	s = seconds < 0 ? 0 : seconds > 1e13 ? 10000000000000 : (uint64_t)seconds;
+	if (s >= 86400) {
+		out = append(out, s / 86400, 'd');
+		*out++ = ' ';
+		append(out, s % 86400 / 3600, 'h');
+	} else if (s >= 3600) {
+		out = append(out, s / 3600, 'h');
+		*out++ = ' ';
+		append(out, s % 3600 / 60, 'm');
+	} else if (s >= 60) {
+		append(out, s / 60, 'm');
+	} else {
+		append(out, s, 's');
+	}
 }

@@ -70,14 +70,25 @@ bool record_decode_catalog(const uint8_t *data, size_t len, struct dcm_catalog *
 			   struct record_room room);
 bool record_decode_info(const uint8_t *data, size_t len, struct dcm_info *out,
 			struct record_room room);
-/* A whole tier of a container into r's members; strings point into data (which
- * must be writable, data[len] too, when `terminate`: NULs are put behind
- * strings), lists into the arena at *arena (8-byte aligned, *room bytes; moved
- * on).  DCM_ELAYOUT: malformed; DCM_ENOMEM: the arena is too small
- * (RECORD_ARENA bytes for each byte of data always suffice). */
-enum { RECORD_ARENA = 24 };
+/* A whole tier of a container into r's members, each of them, null where the bytes do
+ * not name it.  The bytes are overwritten, and RECORD_BEHIND more behind them: strings
+ * point into them, with a NUL behind each; lists into the arena at *arena (8-byte
+ * aligned, *room bytes; moved on).  DCM_ELAYOUT: malformed; DCM_ENOMEM: the arena is too
+ * small.  RECORD_ARENA bytes for each byte of what record_encode() wrote suffice, twice
+ * as many for any bytes. */
+enum { RECORD_ARENA = 16, RECORD_BEHIND = 48 };
 int record_decode_tier(uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_record *r,
-		       bool terminate, uint8_t **arena, size_t *room);
+		       uint8_t **arena, size_t *room);
+/* And the tier of which there are no bytes. */
+void record_null_tier(struct dcm_record *r, enum dcm_tier tier);
+/* Decodes bytes that we wrote and that must stay as they are: `memory`, 8-byte aligned and of
+ * record_decode_room(len) bytes, takes a copy of them, and the lists. */
+static inline size_t record_decode_room(size_t len)
+{
+	return ((len + RECORD_BEHIND + 7) & ~(size_t)7) + len * RECORD_ARENA;
+}
+int record_decode_copy(const void *data, size_t len, enum dcm_tier tier, struct dcm_record *r,
+		       void *memory);
 
 uint8_t record_status_code(struct dcm_str s); /* enum dcm_status */
 uint8_t record_health_code(struct dcm_str s); /* enum dcm_health */

@@ -5,9 +5,16 @@
  * which they are written, so that a key costs one comparison, and looks a key up
  * only where that fails (bytes of another version).
  *
- * Strings stay where they are.  A NUL is wanted behind each, but there stands
- * the tag of the next item; so the NUL is owed until that tag has been read, and
- * paid then.  The last is paid into data[len].
+ * Strings stay where they are.  A NUL is wanted behind each, and there stands the
+ * tag of the next item: so each tag is overwritten by 0 once it was read, whatever
+ * stood before it, and at the end the byte behind the last item.
+ *
+ * Bounds: behind the data are put RECORD_BEHIND bytes that are no msgpack.  So a tag
+ * is read, and a key or a number of 8 bytes compared, without asking where the end
+ * is: what stands beyond it is no key, and no tag of the short ways below.  Only the
+ * lengths that the bytes tell are held against the end.  A number may be cut by the
+ * end, and then p is beyond it: as it is put where something is malformed, END + 1,
+ * and there it stays, since no tag is found there.  Who is done asks where p is.
  *
  * Where the decode stands is `p`, handed on by value from one item to the next:
  * each item begins where the one before it ended, and that chain, were it to go
@@ -17,189 +24,199 @@
 #include "mp.h"
 #include "record.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-/* gcc keeps the two pointers of a struct mp as one vector, and takes it apart and
- * together again for each item: twice the time. */
-#pragma GCC optimize("no-tree-slp-vectorize")
-#endif
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
+#define LIKELY(x) __builtin_expect((x), 1)
+#define RARE(x) __builtin_expect((x), 0)
 
-struct reader {
-	const uint8_t *end;
-	uint8_t *owed; /* where a NUL goes once the next tag was read */
-	uint8_t *arena;
-	size_t room;
-	bool terminate, bad, short_of_room;
-	uint8_t sink; /* where a NUL goes when none is owed */
+enum {
+	NO_TAG = 0xc1, /* the one byte that begins no item */
+	KEY_MAX = 32,  /* bytes of a field's key */
+	NUMBER_MAX = 9,
 };
+_Static_assert(RECORD_BEHIND >= NUMBER_MAX - 1 + KEY_MAX, "what is read beyond the end");
 
-/* A tag was read: the NUL in its place may be written. */
-INLINE void pay(struct reader *r)
-{
-	*r->owed = 0;
-}
-
-/* And the item was a text, so that the next NUL is owed. */
-INLINE void owe(struct reader *r, const char *text, uint32_t len)
-{
-	pay(r);
-	r->owed = r->terminate ? (uint8_t *)(uintptr_t)text + len : &r->sink;
-}
+/* Memory for lists. */
+struct room {
+	uint8_t *at;
+	size_t left;
+	bool none; /* there was too little of it */
+};
 
 /* ---- the long ways: any item at p; each returns where it ends ------------- */
 
-static const uint8_t *next(struct reader *r, const uint8_t *p, struct mp_item *it)
+static uint8_t *malformed(const uint8_t *end)
 {
-	struct mp m = {p, r->end, r->bad};
+	return (uint8_t *)(uintptr_t)end + 1;
+}
+
+static uint8_t *next(const uint8_t *end, uint8_t *p, struct mp_item *it)
+{
+	struct mp m = {p, end, false};
 
 	*it = mp_next(&m);
-	pay(r);
-	if (it->type == MP_STR)
-		owe(r, it->s.s, it->s.len);
-	r->bad = m.bad;
-	return m.p;
+	if (m.bad)
+		return malformed(end);
+	*p = 0;
+	return (uint8_t *)(uintptr_t)m.p;
 }
 
 /* What is left of a value of the wrong type. */
-static const uint8_t *pass_over(struct reader *r, const uint8_t *p, struct mp_item it)
+static uint8_t *pass_over(const uint8_t *end, uint8_t *p, struct mp_item it)
 {
 	uint64_t n = it.type == MP_ARRAY ? it.n : it.type == MP_MAP ? 2 * (uint64_t)it.n : 0;
-	struct mp m = {p, r->end, r->bad};
+	struct mp m = {p, end, false};
 
 	while (n-- > 0 && !m.bad)
 		mp_skip(&m);
-	r->bad = m.bad;
-	return m.p;
+	return m.bad ? malformed(end) : (uint8_t *)(uintptr_t)m.p;
 }
 
-static __attribute__((noinline)) const uint8_t *long_str(struct reader *r, const uint8_t *p, struct dcm_str *out)
+NOINLINE uint8_t *long_STR(const uint8_t *end, uint8_t *p, struct dcm_str *out)
 {
 	struct mp_item it;
 
-	p = next(r, p, &it);
-	*out = (struct dcm_str){0};
-	if (it.type == MP_STR)
-		*out = it.s;
-	return pass_over(r, p, it);
+	p = next(end, p, &it);
+	*out = it.type == MP_STR ? it.s : (struct dcm_str){0};
+	return pass_over(end, p, it);
 }
 
-static const uint8_t *long_int(struct reader *r, const uint8_t *p, int64_t *out)
+NOINLINE uint8_t *long_INT(const uint8_t *end, uint8_t *p, int64_t *out)
 {
 	struct mp_item it;
 
-	p = next(r, p, &it);
+	p = next(end, p, &it);
 	*out = it.type == MP_INT ? it.i : DCM_UNKNOWN;
-	return pass_over(r, p, it);
+	return pass_over(end, p, it);
 }
 
-static const uint8_t *long_float(struct reader *r, const uint8_t *p, double *out)
+NOINLINE uint8_t *long_FLOAT(const uint8_t *end, uint8_t *p, double *out)
 {
 	struct mp_item it;
 
-	p = next(r, p, &it);
+	p = next(end, p, &it);
 	*out = it.type == MP_FLOAT ? it.f : it.type == MP_INT ? (double)it.i : __builtin_nan("");
-	return pass_over(r, p, it);
+	return pass_over(end, p, it);
 }
 
-static const uint8_t *long_bool(struct reader *r, const uint8_t *p, int8_t *out)
+NOINLINE uint8_t *long_BOOL(const uint8_t *end, uint8_t *p, int8_t *out)
 {
 	struct mp_item it;
 
-	p = next(r, p, &it);
+	p = next(end, p, &it);
 	*out = it.type == MP_BOOL ? (int8_t)it.b : -1;
-	return pass_over(r, p, it);
+	return pass_over(end, p, it);
 }
 
 /* *n items or pairs follow; *is: it was of `type`, and not nil. */
-static const uint8_t *long_begin(struct reader *r, const uint8_t *p, enum mp_type type,
-				 uint32_t *n, bool *is)
+NOINLINE uint8_t *long_begin(const uint8_t *end, uint8_t *p, enum mp_type type, uint32_t *n,
+			     bool *is)
 {
 	struct mp_item it;
 
-	p = next(r, p, &it);
+	p = next(end, p, &it);
 	*is = it.type == type;
 	*n = *is ? it.n : 0;
-	return *is ? p : pass_over(r, p, it);
+	return *is ? p : pass_over(end, p, it);
 }
 
 /* ---- the short ways: what most items are --------------------------------- */
 
-INLINE const uint8_t *take_STR(struct reader *r, const uint8_t *p, struct dcm_str *out)
+INLINE uint8_t *take_STR(const uint8_t *end, uint8_t *p, struct dcm_str *out)
 {
-	const uint8_t *end = r->end, *s = p + 1;
-	uint32_t tag, len;
+	uint32_t tag = *p, len = tag - 0xa0;
+	uint8_t *s = p + 1;
 
-	if (p >= end)
-		return long_str(r, p, out);
-	tag = mp_byte(p);
-	len = tag & 0x1f;
-	if ((tag & 0xe0) != 0xa0) {
+	if (len >= 32) {
 		if (tag == 0xc0) {
-			pay(r);
+			*p = 0;
 			*out = (struct dcm_str){0};
 			return s;
 		}
-		if (tag != 0xd9 || s >= end)
-			return long_str(r, p, out);
-		len = mp_byte(s++);
+		if (RARE(tag != 0xd9))
+			return long_STR(end, p, out);
+		len = *s++;
 	}
-	if (len > (size_t)(end - s))
-		return long_str(r, p, out);
-	owe(r, (const char *)s, len);
-	out->s = (const char *)s;
+	if (RARE(s + len > end))
+		return long_STR(end, p, out);
+	*p = 0;
+	out->s = (char *)s;
 	out->len = len;
 	return s + len;
 }
 
-INLINE const uint8_t *take_INT(struct reader *r, const uint8_t *p, int64_t *out)
+INLINE uint8_t *take_INT(const uint8_t *end, uint8_t *p, int64_t *out)
 {
-	struct mp m = {p, r->end, false};
-	int64_t v = DCM_UNKNOWN;
+	uint32_t tag = *p, log2 = tag - 0xcc;
+	uint64_t v;
 
-	if (!mp_short_int(&m, &v) && !mp_nil(&m))
-		return long_int(r, p, out);
-	pay(r);
-	*out = v;
-	return m.p;
+	if (tag < 0x80) {
+		*p = 0;
+		*out = tag;
+		return p + 1;
+	}
+	memcpy(&v, p + 1, sizeof(v));
+	v = be64toh(v) >> ((64 - (8u << (log2 & 3))) & 63);
+	if (RARE(log2 > 3 || v > INT64_MAX)) {
+		if (tag != 0xc0)
+			return long_INT(end, p, out);
+		*p = 0;
+		*out = DCM_UNKNOWN;
+		return p + 1;
+	}
+	*p = 0;
+	*out = (int64_t)v;
+	return p + 1 + (1u << log2);
 }
 
-INLINE const uint8_t *take_FLOAT(struct reader *r, const uint8_t *p, double *out)
+INLINE uint8_t *take_FLOAT(const uint8_t *end, uint8_t *p, double *out)
 {
-	struct mp m = {p, r->end, false};
-	double v = __builtin_nan("");
+	uint64_t v;
 
-	if (!mp_short_float(&m, &v) && !mp_nil(&m))
-		return long_float(r, p, out);
-	pay(r);
-	*out = v;
-	return m.p;
+	if (RARE(*p != 0xcb)) {
+		if (*p != 0xc0)
+			return long_FLOAT(end, p, out);
+		*p = 0;
+		*out = __builtin_nan("");
+		return p + 1;
+	}
+	memcpy(&v, p + 1, sizeof(v));
+	v = be64toh(v);
+	memcpy(out, &v, sizeof(*out));
+	*p = 0;
+	return p + NUMBER_MAX;
 }
 
-INLINE const uint8_t *take_BOOL(struct reader *r, const uint8_t *p, int8_t *out)
+INLINE uint8_t *take_BOOL(const uint8_t *end, uint8_t *p, int8_t *out)
 {
-	struct mp m = {p, r->end, false};
-	int8_t v = -1;
-	bool b;
+	uint32_t tag = *p;
 
-	if (mp_short_bool(&m, &b))
-		v = b;
-	else if (!mp_nil(&m))
-		return long_bool(r, p, out);
-	pay(r);
-	*out = v;
-	return m.p;
+	if (RARE((tag & 0xfe) != 0xc2 && tag != 0xc0))
+		return long_BOOL(end, p, out);
+	*p = 0;
+	*out = tag == 0xc0 ? -1 : (int8_t)(tag & 1);
+	return p + 1;
 }
 
-INLINE const uint8_t *begin(struct reader *r, const uint8_t *p, enum mp_type type, uint32_t *n,
-			    bool *is)
+INLINE uint8_t *begin(const uint8_t *end, uint8_t *p, enum mp_type type, uint32_t *n, bool *is)
 {
-	uint8_t tag = p < r->end ? mp_byte(p) : 0;
+	uint32_t tag = *p, few = type == MP_MAP ? 0x80 : 0x90, many = type == MP_MAP ? 0xde : 0xdc;
 
-	if (tag != 0xc0 && (tag & 0xf0) != (type == MP_MAP ? 0x80 : 0x90))
-		return long_begin(r, p, type, n, is);
-	pay(r);
-	*is = tag != 0xc0;
-	*n = *is ? tag & 0xf : 0;
+	*is = true;
+	*n = tag & 0xf;
+	if (LIKELY((tag & 0xf0) == few)) {
+		*p = 0;
+		return p + 1;
+	}
+	if (tag == many) {
+		*p = 0;
+		*n = (uint32_t)p[1] << 8 | p[2];
+		return p + 3;
+	}
+	if (tag != 0xc0)
+		return long_begin(end, p, type, n, is);
+	*p = 0;
+	*is = false;
 	return p + 1;
 }
 
@@ -207,110 +224,76 @@ INLINE const uint8_t *begin(struct reader *r, const uint8_t *p, enum mp_type typ
 
 /*
  * Room for `n` items of `size` bytes, each of which takes `least` bytes of data
- * at the least: so a count that the data cannot hold is malformed, and the arena
+ * at the least: so a count that the data cannot hold is malformed, and the memory
  * that can be asked for is bounded by the data's length.  NULL: there is none.
  */
-INLINE void *make_room(struct reader *r, const uint8_t *p, uint32_t n, size_t size, size_t least)
+INLINE void *make_room(struct room *room, const uint8_t *end, uint8_t **p, uint32_t n, size_t size,
+		       size_t least)
 {
-	void *room = r->arena;
+	void *v = room->at;
 
-	if (n > (size_t)(r->end - p) / least) {
-		r->bad = true;
+	if (RARE((int64_t)(n * least) > end - *p)) {
+		*p = malformed(end);
 		return NULL;
 	}
-	if (n > r->room / size) {
-		r->short_of_room = true;
+	if (RARE(n * size > room->left)) {
+		room->none = true;
 		return NULL;
 	}
-	r->arena += n * size;
-	r->room -= n * size;
-	return room;
+	room->at += n * size;
+	room->left -= n * size;
+	return v;
 }
 
-/* `n` texts one behind the other.  Where the reader stands is kept beside it, since
- * for the compiler each NUL may fall on the reader itself. */
-INLINE const uint8_t *each_text(struct reader *r, const uint8_t *p, struct dcm_str *v, uint32_t n,
-				bool terminate)
+/* `n` texts one behind the other. */
+INLINE uint8_t *texts(const uint8_t *end, uint8_t *p, struct dcm_str *v, uint32_t n)
 {
-	const uint8_t *end = r->end, *s;
-	uint8_t *owed = r->owed;
-	uint32_t tag, len;
-
-	for (struct dcm_str *last = v + n; v < last; v++) {
-		if (p + 2 > end)
-			goto any;
-		tag = mp_byte(p);
-		len = tag & 0x1f;
-		s = p + 1;
-		if (__builtin_expect((tag & 0xe0) != 0xa0, 0)) {
-			if (tag != 0xd9)
-				goto any;
-			len = mp_byte(s++);
-		}
-		if (len > (size_t)(end - s))
-			goto any;
-		*owed = 0;
-		p = s + len;
-		if (terminate)
-			owed = (uint8_t *)(uintptr_t)p;
-		v->s = (const char *)s;
-		v->len = len;
-		continue;
-	any:
-		r->owed = owed;
-		p = long_str(r, p, v);
-		owed = r->owed;
-	}
-	r->owed = owed;
+	for (struct dcm_str *last = v + n; v < last; v++)
+		p = take_STR(end, p, v);
 	return p;
 }
 
-static __attribute__((noinline)) const uint8_t *texts(struct reader *r, const uint8_t *p,
-						      struct dcm_str *v, uint32_t n)
-{
-	return r->terminate ? each_text(r, p, v, n, true) : each_text(r, p, v, n, false);
-}
-
-INLINE const uint8_t *take_STRS(struct reader *r, const uint8_t *p, struct dcm_strs *out)
+NOINLINE uint8_t *take_STRS(struct room *room, const uint8_t *end, uint8_t *p, struct dcm_strs *out)
 {
 	struct dcm_str *v;
 	uint32_t n;
 	bool is;
 
-	p = begin(r, p, MP_ARRAY, &n, &is);
-	v = make_room(r, p, n, sizeof(*v), 1);
+	p = begin(end, p, MP_ARRAY, &n, &is);
+	v = make_room(room, end, &p, n, sizeof(*v), 1);
 	if (v)
-		p = texts(r, p, v, n);
+		p = texts(end, p, v, n);
 	*out = is && v ? (struct dcm_strs){v, n, true} : (struct dcm_strs){0};
 	return p;
 }
 
-INLINE const uint8_t *take_MAP(struct reader *r, const uint8_t *p, struct dcm_map *out)
+NOINLINE uint8_t *take_MAP(struct room *room, const uint8_t *end, uint8_t *p, struct dcm_map *out)
 {
 	struct dcm_pair *v;
 	uint32_t n;
 	bool is;
 
-	p = begin(r, p, MP_MAP, &n, &is);
-	v = make_room(r, p, n, sizeof(*v), 2);
+	p = begin(end, p, MP_MAP, &n, &is);
+	v = make_room(room, end, &p, n, sizeof(*v), 2);
 	_Static_assert(sizeof(*v) == 2 * sizeof(struct dcm_str), "texts side by side");
 	if (v)
-		p = texts(r, p, &v->key, 2 * n);
+		p = texts(end, p, &v->key, 2 * n);
 	*out = is && v ? (struct dcm_map){v, n, true} : (struct dcm_map){0};
 	return p;
 }
 
-INLINE const uint8_t *take_ALIASES(struct reader *r, const uint8_t *p, struct dcm_aliases *out)
+NOINLINE uint8_t *take_ALIASES(struct room *room, const uint8_t *end, uint8_t *p,
+			       struct dcm_aliases *out)
 {
 	struct dcm_alias *v;
 	uint32_t n;
 	bool is;
 
-	p = begin(r, p, MP_MAP, &n, &is);
-	v = make_room(r, p, n, sizeof(*v), 2);
+	p = begin(end, p, MP_MAP, &n, &is);
+	v = make_room(room, end, &p, n, sizeof(*v), 2);
 	for (uint32_t i = 0; v && i < n; i++) {
-		p = take_STR(r, p, &v[i].network);
-		p = take_STRS(r, p, &v[i].aliases);
+		p = take_STR(end, p, &v[i].network);
+		p = take_STRS(room, end, p, &v[i].aliases);
 	}
 	*out = is && v ? (struct dcm_aliases){v, n, true} : (struct dcm_aliases){0};
 	return p;
@@ -318,46 +301,36 @@ INLINE const uint8_t *take_ALIASES(struct reader *r, const uint8_t *p, struct dc
 
 /* ---- fields --------------------------------------------------------------- */
 
-/* One function a type, which all its fields share: inlined in each field, the code
- * would be too much for the processor's caches. */
-#define READ(type, of)                                                                    \
-	static __attribute__((noinline)) const uint8_t *read_##type(                      \
-		struct reader *r, const uint8_t *p, of *out)                              \
-	{                                                                                 \
-		return take_##type(r, p, out);                                            \
-	}
-READ(STR, struct dcm_str)
-READ(INT, int64_t)
-READ(FLOAT, double)
-READ(BOOL, int8_t)
-READ(STRS, struct dcm_strs)
-READ(MAP, struct dcm_map)
-READ(ALIASES, struct dcm_aliases)
-
 /* memcmp() of a length that the compiler knows, by comparisons of 8, 4 or 2 bytes, the
- * last of which overlaps the one before: no call, however long the name. */
-INLINE bool same(const uint8_t *p, const char *name, size_t len)
+ * last of which overlaps the one before: no call, however long the key. */
+INLINE bool same(const uint8_t *p, const void *key, size_t len)
 {
-	size_t step = len >= 8 ? 8 : len >= 4 ? 4 : len >= 2 ? 2 : 1;
+	size_t step = len >= 8 ? 8 : len >= 4 ? 4 : 2;
 
 	for (size_t i = 0; i + step <= len; i += step)
-		if (memcmp(p + i, name + i, step) != 0)
+		if (memcmp(p + i, (const char *)key + i, step) != 0)
 			return false;
-	return memcmp(p + len - step, name + len - step, step) == 0;
+	return memcmp(p + len - step, (const char *)key + len - step, step) == 0;
 }
 
-/* The key at p is `name`. */
-INLINE bool at_key(const struct reader *r, const uint8_t *p, const char *name, size_t len)
-{
-	return (size_t)(r->end - p) > len && p[0] == (0xa0 | len) && same(p + 1, name, len);
-}
-
-/* A step of what comes in order: the key `name`, then its value by `read`, which also
- * pays the NUL that is owed in the place of the key's tag. */
-#define STEP_IN_ORDER(name, read, out)                              \
-	if (left > 0 && at_key(r, p, #name, sizeof(#name) - 1)) {   \
-		p = read(r, p + sizeof(#name), out);                \
-		left--;                                             \
+/* A step of what comes in order: the key `name`, which the compiler knows with its tag,
+ * then its value by `read`; or else the value is null. */
+#define STEP_IN_ORDER(name, read, member, null)                                 \
+	{                                                                       \
+		static const struct {                                           \
+			uint8_t tag;                                            \
+			char text[sizeof(#name)];                               \
+		} key = {0xa0 | (sizeof(#name) - 1), #name};                    \
+                                                                                \
+		_Static_assert(sizeof(#name) <= KEY_MAX, "a fixstr");           \
+		if (LIKELY(same(p, &key, sizeof(#name)))) {                     \
+			*p = 0;                                                 \
+			p += sizeof(#name);                                     \
+			p = read(&member);                                      \
+			left--;                                                 \
+		} else {                                                        \
+			member = null;                                          \
+		}                                                               \
 	}
 
 /* ---- networks and volumes: maps of texts ---------------------------------- */
@@ -365,106 +338,106 @@ INLINE bool at_key(const struct reader *r, const uint8_t *p, const char *name, s
 enum { TEXTS_LEAST = 7 /* bytes: {"name": nil} at the least */ };
 
 /* `left` pairs that came in no order, into the texts side by side at `out`. */
-static const uint8_t *any_texts(struct reader *r, const uint8_t *p, const char *const *keys,
-				unsigned n_keys, struct dcm_str *out, uint32_t left)
+static uint8_t *any_texts(const uint8_t *end, uint8_t *p, const char *const *keys, unsigned n_keys,
+			  struct dcm_str *out, int64_t left)
 {
-	for (; left > 0 && !r->bad; left--) {
+	for (; left > 0 && p <= end; left--) {
 		struct dcm_str key, none;
 		unsigned k = 0;
 
-		p = read_STR(r, p, &key);
+		p = take_STR(end, p, &key);
 		while (k < n_keys && !mp_key_is(key, keys[k]))
 			k++;
-		p = read_STR(r, p, k < n_keys ? &out[k] : &none);
+		p = take_STR(end, p, k < n_keys ? &out[k] : &none);
 	}
-	return p;
+	return left < 0 ? malformed(end) : p;
 }
 
-/* One object: TEXTS_X names its members, as they come. */
-#define TEXTS_OF(type, TEXTS_X, of)                                                       \
-	static const uint8_t *one_##type(struct reader *r, const uint8_t *p, of *v)       \
+#define READ_STR(out) take_STR(end, p, out)
+
+/* Lists of objects: TEXTS_X names the members of one, as they come. */
+#define TEXTS_OF(type, TEXTS_X, of, list)                                                 \
+	static uint8_t *one_##type(const uint8_t *end, uint8_t *p, of *v)                 \
 	{                                                                                 \
 		static const char *const keys[] = {TEXTS_X(TEXT_NAME)};                   \
-		uint32_t left;                                                            \
+		int64_t left;                                                             \
+		uint32_t n;                                                               \
 		bool is;                                                                  \
                                                                                           \
 		_Static_assert(sizeof(*v) == sizeof(keys) / sizeof(keys[0]) *             \
 						     sizeof(struct dcm_str),              \
 			       "texts side by side");                                     \
-		memset(v, 0, sizeof(*v));                                                 \
-		p = begin(r, p, MP_MAP, &left, &is);                                      \
+		p = begin(end, p, MP_MAP, &n, &is);                                       \
+		left = n;                                                                 \
 		TEXTS_X(TEXT_STEP)                                                        \
-		return left ? any_texts(r, p, keys, sizeof(keys) / sizeof(keys[0]),       \
-					(struct dcm_str *)(void *)v, left)                \
-			    : p;                                                          \
+		if (RARE(left != 0))                                                      \
+			p = any_texts(end, p, keys, sizeof(keys) / sizeof(keys[0]),       \
+				      (struct dcm_str *)(void *)v, left);                 \
+		return p;                                                                 \
+	}                                                                                 \
+	NOINLINE uint8_t *take_##type(struct room *room, const uint8_t *end, uint8_t *p,  \
+				      list *out)                                          \
+	{                                                                                 \
+		of *v;                                                                    \
+		uint32_t n;                                                               \
+		bool is;                                                                  \
+                                                                                          \
+		p = begin(end, p, MP_ARRAY, &n, &is);                                     \
+		v = make_room(room, end, &p, n, sizeof(*v), TEXTS_LEAST);                 \
+		for (uint32_t i = 0; v && i < n; i++)                                     \
+			p = one_##type(end, p, &v[i]);                                    \
+		*out = is && v ? (list){v, n, true} : (list){0};                          \
+		return p;                                                                 \
 	}
 #define TEXT_NAME(name) #name,
-#define TEXT_STEP(name) STEP_IN_ORDER(name, read_STR, &v->name)
+#define TEXT_STEP(name) STEP_IN_ORDER(name, READ_STR, v->name, (struct dcm_str){0})
 #define NETWORK_TEXTS(X) X(name) X(ip) X(gateway) X(mac) X(ipv6)
 #define VOLUME_TEXTS(X) X(name) X(source) X(destination) X(driver) X(mode)
-TEXTS_OF(NETS, NETWORK_TEXTS, struct dcm_network)
-TEXTS_OF(VOLS, VOLUME_TEXTS, struct dcm_volume)
-
-static const uint8_t *read_NETS(struct reader *r, const uint8_t *p, struct dcm_networks *out)
-{
-	struct dcm_network *v;
-	uint32_t n;
-	bool is;
-
-	p = begin(r, p, MP_ARRAY, &n, &is);
-	v = make_room(r, p, n, sizeof(*v), TEXTS_LEAST);
-	for (uint32_t i = 0; v && i < n; i++)
-		p = one_NETS(r, p, &v[i]);
-	*out = is && v ? (struct dcm_networks){v, n, true} : (struct dcm_networks){0};
-	return p;
-}
-
-static const uint8_t *read_VOLS(struct reader *r, const uint8_t *p, struct dcm_volumes *out)
-{
-	struct dcm_volume *v;
-	uint32_t n;
-	bool is;
-
-	p = begin(r, p, MP_ARRAY, &n, &is);
-	v = make_room(r, p, n, sizeof(*v), TEXTS_LEAST);
-	for (uint32_t i = 0; v && i < n; i++)
-		p = one_VOLS(r, p, &v[i]);
-	*out = is && v ? (struct dcm_volumes){v, n, true} : (struct dcm_volumes){0};
-	return p;
-}
+TEXTS_OF(NETS, NETWORK_TEXTS, struct dcm_network, struct dcm_networks)
+TEXTS_OF(VOLS, VOLUME_TEXTS, struct dcm_volume, struct dcm_volumes)
 
 /* ---- a tier ---------------------------------------------------------------- */
 
-/* The fields as far as they come in order.  *pairs: how many are left.  Inlined
- * for each tier, where only that tier's steps remain. */
-INLINE const uint8_t *in_order(struct reader *r, const uint8_t *p, enum dcm_tier tier,
-			       struct dcm_record *rec, uint32_t *pairs)
-{
-	uint32_t left = *pairs;
+#define READ_INT(out) take_INT(end, p, out)
+#define READ_FLOAT(out) take_FLOAT(end, p, out)
+#define READ_BOOL(out) take_BOOL(end, p, out)
+#define READ_STRS(out) take_STRS(room, end, p, out)
+#define READ_MAP(out) take_MAP(room, end, p, out)
+#define READ_NETS(out) take_NETS(room, end, p, out)
+#define READ_ALIASES(out) take_ALIASES(room, end, p, out)
+#define READ_VOLS(out) take_VOLS(room, end, p, out)
 
-#define STEP(name, tier_, type)                                    \
-	if (tier == DCM_##tier_)                                   \
-		STEP_IN_ORDER(name, read_##type, &rec->name)
+/* The fields as far as they come in order, the others null.  *pairs: how many are
+ * left; fewer than 0 where more came than the map says.  Inlined for each tier, where
+ * only that tier's steps remain. */
+INLINE uint8_t *in_order(struct room *room, const uint8_t *end, uint8_t *p, enum dcm_tier tier,
+			 struct dcm_record *rec, int64_t *pairs)
+{
+	int64_t left = *pairs;
+
+#define STEP(name, tier_, type)                                                        \
+	if (tier == DCM_##tier_)                                                       \
+		STEP_IN_ORDER(name, READ_##type, rec->name, record_null.name)
 	DCM_FIELDS(STEP)
 #undef STEP
 	*pairs = left;
 	return p;
 }
 
-static const uint8_t *tier_in_order(struct reader *r, const uint8_t *p, enum dcm_tier tier,
-				    struct dcm_record *rec, uint32_t *pairs)
+static uint8_t *tier_in_order(struct room *room, const uint8_t *end, uint8_t *p,
+			      enum dcm_tier tier, struct dcm_record *rec, int64_t *pairs)
 {
 	switch (tier) {
 	case DCM_STATS:
-		return in_order(r, p, DCM_STATS, rec, pairs);
+		return in_order(room, end, p, DCM_STATS, rec, pairs);
 	case DCM_STATUS:
-		return in_order(r, p, DCM_STATUS, rec, pairs);
+		return in_order(room, end, p, DCM_STATUS, rec, pairs);
 	case DCM_CONFIG:
-		return in_order(r, p, DCM_CONFIG, rec, pairs);
+		return in_order(room, end, p, DCM_CONFIG, rec, pairs);
 	case DCM_COMPOSE:
-		return in_order(r, p, DCM_COMPOSE, rec, pairs);
+		return in_order(room, end, p, DCM_COMPOSE, rec, pairs);
 	case DCM_LOGS:
-		return in_order(r, p, DCM_LOGS, rec, pairs);
+		return in_order(room, end, p, DCM_LOGS, rec, pairs);
 	default:
 		return p;
 	}
@@ -472,13 +445,13 @@ static const uint8_t *tier_in_order(struct reader *r, const uint8_t *p, enum dcm
 
 /* ---- fields that come in no order: another version wrote them ------------- */
 
-static const uint8_t *any_field(struct reader *r, const uint8_t *p, enum dcm_field f,
-				struct dcm_record *rec)
+static uint8_t *any_field(struct room *room, const uint8_t *end, uint8_t *p, enum dcm_field f,
+			  struct dcm_record *rec)
 {
 	switch (f) {
-#define CASE(name, tier, type)                        \
-	case DCM_F_##name:                            \
-		return read_##type(r, p, &rec->name);
+#define CASE(name, tier, type)                    \
+	case DCM_F_##name:                        \
+		return READ_##type(&rec->name);
 		DCM_FIELDS(CASE)
 #undef CASE
 	default:
@@ -487,49 +460,74 @@ static const uint8_t *any_field(struct reader *r, const uint8_t *p, enum dcm_fie
 }
 
 /* Looks the key up, or passes over the pair. */
-static const uint8_t *any_pair(struct reader *r, const uint8_t *p, enum dcm_tier tier,
-			       struct dcm_record *rec)
+static uint8_t *any_pair(struct room *room, const uint8_t *end, uint8_t *p, enum dcm_tier tier,
+			 struct dcm_record *rec)
 {
 	struct field_range range = record_tier_fields[tier];
 	struct mp_item it;
 	struct dcm_str key;
 	int8_t b;
 
-	p = read_STR(r, p, &key);
+	p = take_STR(end, p, &key);
 	for (unsigned f = range.first; f < range.end; f++)
 		if (mp_key_is(key, dcm_field_name((enum dcm_field)f)))
-			return any_field(r, p, (enum dcm_field)f, rec);
+			return any_field(room, end, p, (enum dcm_field)f, rec);
 	if (tier == DCM_CONFIG && mp_key_is(key, "truncated")) {
-		p = read_BOOL(r, p, &b);
+		p = take_BOOL(end, p, &b);
 		rec->truncated = b == 1;
 		return p;
 	}
-	p = next(r, p, &it);
-	return pass_over(r, p, it);
+	p = next(end, p, &it);
+	return pass_over(end, p, it);
+}
+
+void record_null_tier(struct dcm_record *rec, enum dcm_tier tier)
+{
+	struct field_range range = record_tier_fields[tier];
+	size_t from = record_fields[range.first].offset;
+	size_t to = range.end < DCM_FIELD_COUNT ? record_fields[range.end].offset
+						: offsetof(struct dcm_record, truncated);
+
+	memcpy((char *)rec + from, (const char *)&record_null + from, to - from);
+	if (tier == DCM_CONFIG)
+		rec->truncated = false;
 }
 
 int record_decode_tier(uint8_t *data, size_t len, enum dcm_tier tier, struct dcm_record *rec,
-		       bool terminate, uint8_t **arena, size_t *room)
+		       uint8_t **arena, size_t *left)
 {
-	struct reader r = {
-		.end = data + len, .terminate = terminate, .arena = *arena, .room = *room};
-	const uint8_t *p = data;
-	uint32_t pairs;
+	struct room room = {*arena, *left, false};
+	const uint8_t *end = data + len;
+	uint8_t *p = data;
+	int64_t pairs;
+	uint32_t n;
 	bool is;
 
 	if ((unsigned)tier >= DCM_TIERS)
 		return DCM_EINVAL;
-	r.owed = &r.sink;
-	p = begin(&r, p, MP_MAP, &pairs, &is);
-	if (!is)
-		return DCM_ELAYOUT;
-	p = tier_in_order(&r, p, tier, rec, &pairs);
-	while (pairs-- > 0 && !r.bad && !r.short_of_room)
-		p = any_pair(&r, p, tier, rec);
-	pay(&r);
-	*arena = r.arena;
-	*room = r.room;
-	if (r.short_of_room)
+	memset(data + len, NO_TAG, RECORD_BEHIND);
+	p = begin(end, p, MP_MAP, &n, &is);
+	pairs = n;
+	if (tier == DCM_CONFIG)
+		rec->truncated = false;
+	p = tier_in_order(&room, end, p, tier, rec, &pairs);
+	for (; pairs > 0 && p <= end && !room.none; pairs--)
+		p = any_pair(&room, end, p, tier, rec);
+	if (p <= end)
+		*p = 0;
+	*arena = room.at;
+	*left = room.left;
+	if (room.none)
 		return DCM_ENOMEM;
-	return r.bad ? DCM_ELAYOUT : DCM_OK;
+	return is && pairs == 0 && p <= end ? DCM_OK : DCM_ELAYOUT;
+}
+
+int record_decode_copy(const void *data, size_t len, enum dcm_tier tier, struct dcm_record *rec,
+		       void *memory)
+{
+	size_t room = len * RECORD_ARENA;
+	uint8_t *copy = memory, *arena = copy + record_decode_room(len) - room;
+
+	memcpy(copy, data, len);
+	return record_decode_tier(copy, len, tier, rec, &arena, &room);
 }

@@ -117,8 +117,8 @@ static char *line(const uint8_t **data, size_t *size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *filter = line(&data, &size), *format = line(&data, &size);
-	size_t len = size ? size - 1 : 0, room = len * RECORD_ARENA;
-	uint8_t *bytes = malloc(len + 1), *memory = malloc(room + 1), *arena = memory;
+	size_t len = size ? size - 1 : 0, room = len * RECORD_ARENA * 2;
+	uint8_t *bytes = malloc(len + RECORD_BEHIND), *memory = malloc(room + 1), *arena = memory;
 	struct dcm_record r;
 	struct changed changed;
 	struct known k = {.mark = 0};
@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (len)
 		memcpy(bytes, data + 1, len);
 	tier = len ? (enum dcm_tier)((data[0] & 7) % DCM_TIERS) : DCM_STATS;
-	if (!len || record_decode_tier(bytes, len, tier, &r, true, &arena, &room) == DCM_OK) {
+	if (!len || record_decode_tier(bytes, len, tier, &r, &arena, &room) == DCM_OK) {
 		show(&r);
 		ask(filter, format, &r);
 		known_compare(&k, &r, ~0u, &changed);

@@ -2,8 +2,7 @@
  * fuzz_record.c - a blob of a shard gone mad: what a reader decodes of it lies within
  * it, is valid JSON, and is the same once it was written and read again.
  *
- * Input: a byte, of which the low 3 bits are the tier and the 4th asks for NULs
- * behind texts; the rest is the tier's msgpack map.
+ * Input: a byte, of which the low 3 bits are the tier; the rest is its msgpack map.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,7 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct bytes {
 	uint8_t *v, *arena;
 	size_t len;
-	bool terminate;
 };
 
 static void check(bool truth)
@@ -30,7 +28,7 @@ static void check(bool truth)
 		abort();
 }
 
-static void check_str(const struct bytes *b, struct dcm_str s)
+static void check_in(const struct bytes *b, struct dcm_str s)
 {
 	const char *first = (const char *)b->v;
 
@@ -39,7 +37,12 @@ static void check_str(const struct bytes *b, struct dcm_str s)
 		return;
 	}
 	check(s.s >= first && s.len <= b->len && s.s + s.len <= first + b->len);
-	check(!b->terminate || s.s[s.len] == '\0');
+}
+
+static void check_str(const struct bytes *b, struct dcm_str s)
+{
+	check_in(b, s);
+	check(!s.s || s.s[s.len] == '\0');
 }
 
 static void check_strs(const struct bytes *b, struct dcm_strs l)
@@ -125,23 +128,26 @@ static void check_json(const struct dcm_record *r)
 
 static int decode(struct bytes *b, enum dcm_tier tier, struct dcm_record *r)
 {
-	size_t room = b->len * RECORD_ARENA;
+	const size_t most = 2 * b->len * RECORD_ARENA;
+	size_t room = most;
 	uint8_t *arena = b->arena;
 	int rc;
 
 	record_out_init(r);
-	rc = record_decode_tier(b->v, b->len, tier, r, b->terminate, &arena, &room);
+	rc = record_decode_tier(b->v, b->len, tier, r, &arena, &room);
 	check(rc == DCM_OK || rc == DCM_ELAYOUT); /* the arena always suffices */
-	check(arena >= b->arena && arena + room == b->arena + b->len * RECORD_ARENA);
+	check(arena >= b->arena && arena + room == b->arena + most);
+	for (size_t i = 1; i < RECORD_BEHIND; i++) /* behind the last NUL */
+		check(b->v[b->len + i] == b->v[b->len + RECORD_BEHIND - 1]);
 	return rc;
 }
 
-static struct bytes bytes_of(const void *data, size_t len, bool terminate)
+static struct bytes bytes_of(const void *data, size_t len, size_t behind)
 {
-	struct bytes b = {.len = len, .terminate = terminate};
+	struct bytes b = {.len = len};
 
-	b.v = malloc(len + terminate);
-	b.arena = malloc(len * RECORD_ARENA);
+	b.v = malloc(len + behind);
+	b.arena = malloc(2 * len * RECORD_ARENA);
 	memcpy(b.v, data, len);
 	return b;
 }
@@ -152,9 +158,9 @@ static void bytes_free(struct bytes *b)
 	free(b->arena);
 }
 
-static void try_tier(const uint8_t *data, size_t size, enum dcm_tier tier, bool terminate)
+static void try_tier(const uint8_t *data, size_t size, enum dcm_tier tier)
 {
-	struct bytes b = bytes_of(data, size, terminate), again;
+	struct bytes b = bytes_of(data, size, RECORD_BEHIND), again;
 	struct record_buf first = {0}, second = {0};
 	struct dcm_record r, back;
 
@@ -162,7 +168,7 @@ static void try_tier(const uint8_t *data, size_t size, enum dcm_tier tier, bool 
 		check_record(&b, &r);
 		check_json(&r);
 		if (record_encode(&r, tier, &first) == 0) {
-			again = bytes_of(first.data, first.len, true);
+			again = bytes_of(first.data, first.len, RECORD_BEHIND);
 			check(decode(&again, tier, &back) == DCM_OK);
 			check_record(&again, &back);
 			check(record_encode(&back, tier, &second) == 0);
@@ -176,10 +182,16 @@ static void try_tier(const uint8_t *data, size_t size, enum dcm_tier tier, bool 
 	bytes_free(&b);
 }
 
+static void check_in_all(const struct bytes *b, struct dcm_strs l)
+{
+	for (uint32_t i = 0; i < l.n; i++)
+		check_in(b, l.v[i]);
+}
+
 /* Every row is a map, too: of hosts, of the directory, of the daemon. */
 static void try_rows(const uint8_t *data, size_t size, enum dcm_tier tier)
 {
-	struct bytes b = bytes_of(data, size, false);
+	struct bytes b = bytes_of(data, size, 0);
 	struct dcm_str list[4];
 	const struct record_room room = {list, 4};
 	struct record_dirent dirent = {.generation = 0};
@@ -189,25 +201,25 @@ static void try_rows(const uint8_t *data, size_t size, enum dcm_tier tier)
 
 	if (record_decode_host(b.v, b.len, tier, &host, room)) {
 		check(host.state >= DCM_STARTING && host.state <= DCM_DISABLED);
-		check_str(&b, host.error);
-		check_str(&b, host.engine_version);
-		check_str(&b, host.api_version);
-		check_str(&b, host.transport);
-		check_str(&b, host.os);
-		check_str(&b, host.kernel);
+		check_in(&b, host.error);
+		check_in(&b, host.engine_version);
+		check_in(&b, host.api_version);
+		check_in(&b, host.transport);
+		check_in(&b, host.os);
+		check_in(&b, host.kernel);
 		check(host.conditions.n + host.warnings.n <= 4);
-		check_strs(&b, host.conditions);
-		check_strs(&b, host.warnings);
+		check_in_all(&b, host.conditions);
+		check_in_all(&b, host.warnings);
 	}
 	if (record_decode_dirent(b.v, b.len, tier, &dirent, room)) {
 		check(dirent.tags.n <= 4);
-		check_str(&b, dirent.description);
-		check_strs(&b, dirent.tags);
+		check_in(&b, dirent.description);
+		check_in_all(&b, dirent.tags);
 	}
 	if (record_decode_info(b.v, b.len, &info, room)) {
 		check(info.conditions.n + info.warnings.n <= 4);
-		check_strs(&b, info.conditions);
-		check_strs(&b, info.warnings);
+		check_in_all(&b, info.conditions);
+		check_in_all(&b, info.warnings);
 	}
 	check(memchr(info.version, 0, sizeof(info.version)) &&
 	      memchr(info.instance, 0, sizeof(info.instance)) &&
@@ -219,7 +231,7 @@ static void try_rows(const uint8_t *data, size_t size, enum dcm_tier tier)
 /* Passing over a value ends where reading it item by item does. */
 static void try_skip(const uint8_t *data, size_t size)
 {
-	struct bytes b = bytes_of(data, size, false);
+	struct bytes b = bytes_of(data, size, 0);
 	struct mp skipped = mp_of(b.v, b.len), read = skipped;
 	uint64_t left = 1;
 
@@ -241,7 +253,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	tier = (enum dcm_tier)((data[0] & 7) % DCM_TIERS);
-	try_tier(data + 1, size - 1, tier, data[0] & 8);
+	try_tier(data + 1, size - 1, tier);
 	try_rows(data + 1, size - 1, tier);
 	try_skip(data + 1, size - 1);
 	return 0;

@@ -353,8 +353,8 @@ static bool shown(const char *name)
 		return false;
 	for (int t = 0; t < DCM_TIERS; t++)
 		if (!region_blob_copy(&map, &region_entry(&map, e)->ref[t], e, g, (uint32_t)t,
-				      data[t], sizeof(data[t]) - 1, &len, &written))
-			record_decode_tier(data[t], len, (enum dcm_tier)t, &rec, true, &at, &left);
+				      data[t], sizeof(data[t]) - RECORD_BEHIND, &len, &written))
+			record_decode_tier(data[t], len, (enum dcm_tier)t, &rec, &at, &left);
 	return true;
 }
 

@@ -115,18 +115,18 @@ struct decoded {
 };
 
 static int decode(const void *bytes, size_t len, enum dcm_tier tier, struct dcm_record *r,
-		  bool terminate, struct decoded *own)
+		  struct decoded *own)
 {
-	size_t room = RECORD_ARENA * len;
+	size_t room = 2 * RECORD_ARENA * len;
 	uint8_t *at;
 
-	own->data = malloc(len + terminate + !len);
+	own->data = malloc(len + RECORD_BEHIND);
 	own->arena = malloc(room ? room : 1);
 	assert_non_null(own->data);
 	assert_non_null(own->arena);
 	memcpy(own->data, bytes, len);
 	at = own->arena;
-	return record_decode_tier(own->data, len, tier, r, terminate, &at, &room);
+	return record_decode_tier(own->data, len, tier, r, &at, &room);
 }
 
 static void drop(struct decoded *own)
@@ -135,7 +135,7 @@ static void drop(struct decoded *own)
 	free(own->arena);
 }
 
-static void round_trip(const struct dcm_record *in, bool terminate)
+static void round_trip(const struct dcm_record *in, bool texts)
 {
 	struct decoded own[DCM_TIERS];
 	struct record_buf b = {0};
@@ -144,11 +144,11 @@ static void round_trip(const struct dcm_record *in, bool terminate)
 	record_out_init(&out);
 	for (int t = 0; t < DCM_TIERS; t++) {
 		assert_int_equal(record_encode(in, (enum dcm_tier)t, &b), 0);
-		assert_int_equal(decode(b.data, b.len, (enum dcm_tier)t, &out, terminate, &own[t]),
+		assert_int_equal(decode(b.data, b.len, (enum dcm_tier)t, &out, &own[t]),
 				 DCM_OK);
 	}
 	same_record(in, &out);
-	if (terminate) {
+	if (texts) {
 		assert_string_equal(out.name.s, "name text");
 		assert_string_equal(out.ports.v[1].s, "443/tcp");
 		assert_string_equal(out.environment_vars.v[0].value.s, "/bin");
@@ -167,7 +167,6 @@ static void test_round_trip(void **state)
 
 	(void)state;
 	fill(&r);
-	round_trip(&r, false);
 	round_trip(&r, true);
 	record_out_init(&r);
 	round_trip(&r, false);
@@ -241,7 +240,7 @@ static void test_another_version(void **state)
 	msgpack_pack_int(&pk, 99);
 #undef KEY
 	record_out_init(&r);
-	assert_int_equal(decode(b.data, b.size, DCM_STATS, &r, true, &own), DCM_OK);
+	assert_int_equal(decode(b.data, b.size, DCM_STATS, &r, &own), DCM_OK);
 	assert_int_equal(r.pids, 12);
 	assert_true(r.memory_usage == DCM_UNKNOWN);
 	assert_true(r.cpu_percent == 3);
@@ -250,6 +249,20 @@ static void test_another_version(void **state)
 	assert_true(r.network_tx == DCM_UNKNOWN);
 	drop(&own);
 	msgpack_sbuffer_destroy(&b);
+}
+
+/* What stands behind the map is passed over, and is no part of its last text. */
+static void test_more_behind(void **state)
+{
+	static const char bytes[] = "\x81\xa8log_tail\x91\xa4lastmore";
+	struct decoded own;
+	struct dcm_record r;
+
+	(void)state;
+	assert_int_equal(decode(bytes, sizeof(bytes) - 1, DCM_LOGS, &r, &own), DCM_OK);
+	assert_int_equal(r.log_tail.n, 1);
+	assert_string_equal(r.log_tail.v[0].s, "last");
+	drop(&own);
 }
 
 static void test_cut_anywhere(void **state)
@@ -266,7 +279,7 @@ static void test_cut_anywhere(void **state)
 			struct dcm_record out;
 
 			record_out_init(&out);
-			assert_int_equal(decode(b.data, n, (enum dcm_tier)t, &out, n % 2, &own),
+			assert_int_equal(decode(b.data, n, (enum dcm_tier)t, &out, &own),
 					 DCM_ELAYOUT);
 			drop(&own);
 		}
@@ -293,7 +306,7 @@ static void test_damaged(void **state)
 		for (int k = 0; k < 1 + i % 8; k++)
 			b.data[(size_t)rand() % b.len] = (char)(rand() >> 4);
 		record_out_init(&out);
-		rc = decode(b.data, b.len, tier, &out, i % 2, &own);
+		rc = decode(b.data, b.len, tier, &out, &own);
 		assert_true(rc == DCM_OK || rc == DCM_ELAYOUT);
 		if (rc == DCM_OK) {
 			struct dcm_text t = {0};
@@ -317,11 +330,11 @@ static void test_small_arena(void **state)
 	(void)state;
 	fill(&r);
 	assert_int_equal(record_encode(&r, DCM_STATUS, &b), 0);
-	data = malloc(b.len + 1);
+	data = malloc(b.len + RECORD_BEHIND);
 	assert_non_null(data);
 	memcpy(data, b.data, b.len);
 	record_out_init(&out);
-	assert_int_equal(record_decode_tier(data, b.len, DCM_STATUS, &out, true, &at, &room),
+	assert_int_equal(record_decode_tier(data, b.len, DCM_STATUS, &out, &at, &room),
 			 DCM_ENOMEM);
 	free(data);
 	record_buf_free(&b);
@@ -616,6 +629,7 @@ int main(void)
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_made_to_fit),
 		cmocka_unit_test(test_another_version),
+		cmocka_unit_test(test_more_behind),
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_small_arena),
