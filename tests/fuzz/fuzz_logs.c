@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (decode_logs((const char *)data + 1, size - 1, data[0] & 0x80, max, &a, &lines) == 0) {
 		check(lines.known && lines.n <= max);
 		for (uint32_t i = 0; i < lines.n; i++) {
-			check(lines.v[i].s && strlen(lines.v[i].s) == lines.v[i].len);
+			check(lines.v[i].s && !lines.v[i].s[lines.v[i].len]);
 			check(text_valid(lines.v[i].s, lines.v[i].len) == lines.v[i].len);
 			check(!memchr(lines.v[i].s, '\n', lines.v[i].len));
 		}
