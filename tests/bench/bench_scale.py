@@ -59,13 +59,14 @@ class Fleet:
         """Seconds since the start when nothing was lacking any more."""
         end = time.monotonic() + PATIENCE
         while True:
+            asked = time.monotonic()
             left = lacking()
             now = time.monotonic()
             if not left:
                 return now - self.begin
             if now > end:
                 raise Late("%s did not come within %d s: %s" % (what, PATIENCE, left))
-            time.sleep(0.5)
+            time.sleep(max(0.5, 3 * (now - asked)))  # to look is work, too
 
     def not_inspected(self):
         """What is lacking until every container's inspect is there; "": nothing."""
