@@ -65,7 +65,7 @@ static char instance[32], state_dir[64];
 
 /* ---- the engine ------------------------------------------------------------------- */
 
-static const char *id_of(size_t i)
+static inline const char *id_of(size_t i)
 {
 	static char id[65];
 
@@ -75,7 +75,7 @@ static const char *id_of(size_t i)
 	return id;
 }
 
-static void inspect_reply(struct fake_conn *k, size_t i)
+static inline void inspect_reply(struct fake_conn *k, size_t i)
 {
 	struct member *m = &fleet[i];
 	bool runs = !strcmp(m->status, "running") || !strcmp(m->status, "paused");
@@ -100,7 +100,7 @@ static void inspect_reply(struct fake_conn *k, size_t i)
 	fake_json(k, 200, body);
 }
 
-static void list_reply(struct fake_conn *k)
+static inline void list_reply(struct fake_conn *k)
 {
 	static char body[FLEET * 512];
 	size_t n = 1;
@@ -121,7 +121,7 @@ static void list_reply(struct fake_conn *k)
 	fake_json(k, 200, body);
 }
 
-static void stats_reply(struct fake_conn *k, size_t i)
+static inline void stats_reply(struct fake_conn *k, size_t i)
 {
 	static unsigned long system = 1000000000;
 	char body[1024];
@@ -139,7 +139,7 @@ static void stats_reply(struct fake_conn *k, size_t i)
 	fake_json(k, 200, body);
 }
 
-static void stats_release(void)
+static inline void stats_release(void)
 {
 	for (size_t i = 0; i < FLEET; i++) {
 		if (held_stats[i])
@@ -148,7 +148,7 @@ static void stats_release(void)
 	}
 }
 
-static void logs_reply(struct fake_conn *k)
+static inline void logs_reply(struct fake_conn *k)
 {
 	static const char text[] = "hello\nuse " SECRET " now\n";
 	char body[8 + sizeof(text)] = {1, 0, 0, 0, 0, 0, 0, sizeof(text) - 1};
@@ -157,7 +157,7 @@ static void logs_reply(struct fake_conn *k)
 	fake_reply(k, 200, "", body, 8 + sizeof(text) - 1);
 }
 
-static void container_request(struct fake_conn *k, const char *rest)
+static inline void container_request(struct fake_conn *k, const char *rest)
 {
 	size_t i;
 
@@ -189,7 +189,7 @@ static void container_request(struct fake_conn *k, const char *rest)
 	}
 }
 
-static void handle(struct fake *f, struct fake_conn *k, const char *target)
+static inline void handle(struct fake *f, struct fake_conn *k, const char *target)
 {
 	const char *rest = target[1] == 'v' ? strchr(target + 1, '/') : target;
 
@@ -219,7 +219,7 @@ static void handle(struct fake *f, struct fake_conn *k, const char *target)
 	}
 }
 
-static void event(const char *action, size_t i)
+static inline void event(const char *action, size_t i)
 {
 	static long long nano = 1767225600000000000;
 	char line[512];
@@ -234,7 +234,7 @@ static void event(const char *action, size_t i)
 
 /* ---- the collector ------------------------------------------------------------------- */
 
-static void hear(void)
+static inline void hear(void)
 {
 	struct control_msg m;
 	char object[DCM_OBJECT_NAME_MAX], err[256];
@@ -267,7 +267,7 @@ static void hear(void)
 		}                                          \
 	} while (0)
 
-static void run_for(int ms)
+static inline void run_for(int ms)
 {
 	for (; ms > 0; ms -= 5) {
 		fake_step(&sim, 5);
@@ -275,7 +275,7 @@ static void run_for(int ms)
 	}
 }
 
-static void start(void)
+static inline void start(void)
 {
 	int sv[2];
 
@@ -299,7 +299,7 @@ static void start(void)
 	UNTIL(ready);
 }
 
-static int stop(void)
+static inline int stop(void)
 {
 	int status = -1;
 
@@ -309,7 +309,7 @@ static int stop(void)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static uint64_t ask(enum control_what what, size_t i, uint32_t lines)
+static inline uint64_t ask(enum control_what what, size_t i, uint32_t lines)
 {
 	static uint64_t token = 100;
 	struct control_msg m = {
@@ -322,7 +322,7 @@ static uint64_t ask(enum control_what what, size_t i, uint32_t lines)
 	return token;
 }
 
-static const struct control_msg *answer_to(uint64_t token)
+static inline const struct control_msg *answer_to(uint64_t token)
 {
 	for (int i = 0; i < n_done; i++)
 		if (done[i].token == token)
@@ -334,13 +334,13 @@ static const struct control_msg *answer_to(uint64_t token)
 
 static struct dcm_record rec;
 
-static bool entry_named(const char *name, uint32_t *entry, uint32_t *gen)
+static inline bool entry_named(const char *name, uint32_t *entry, uint32_t *gen)
 {
 	return map.base && region_find_name(&map, name, strlen(name), entry, gen) == DCM_OK;
 }
 
 /* Decodes a container into `rec`; false where it is not there. */
-static bool shown(const char *name)
+static inline bool shown(const char *name)
 {
 	static uint8_t data[DCM_TIERS][65536], room[1 << 20];
 	uint8_t *at = room;
@@ -358,12 +358,12 @@ static bool shown(const char *name)
 	return true;
 }
 
-static bool status_is(const char *name, const char *status)
+static inline bool status_is(const char *name, const char *status)
 {
 	return shown(name) && rec.status.s && !strcmp(rec.status.s, status);
 }
 
-static double verified(const char *name, enum dcm_tier t)
+static inline double verified(const char *name, enum dcm_tier t)
 {
 	uint32_t e, g;
 
@@ -373,7 +373,7 @@ static double verified(const char *name, enum dcm_tier t)
 static struct dcm_host row;
 static char row_error[256];
 
-static enum dcm_host_state state_now(void)
+static inline enum dcm_host_state state_now(void)
 {
 	static uint8_t a[4096], b[4096];
 	const struct dcm_entry *e = map.base ? region_entry(&map, DCM_SELF) : NULL;
@@ -393,14 +393,14 @@ static enum dcm_host_state state_now(void)
 }
 
 /* Does the text stand anywhere in the region's memory? */
-static bool anywhere(const char *text)
+static inline bool anywhere(const char *text)
 {
 	return memmem(map.base, map.h->data_limit, text, strlen(text)) != NULL;
 }
 
 /* ---- files ------------------------------------------------------------------------------- */
 
-static void remove_state(void)
+static inline void remove_state(void)
 {
 	DIR *d = opendir(state_dir);
 	const struct dirent *e;
@@ -415,7 +415,7 @@ static void remove_state(void)
 
 /* ---- each test ---------------------------------------------------------------------------- */
 
-static int each_setup(void **state)
+static inline int each_setup(void **state)
 {
 	static char word[] = "PASSWORD", *words[] = {word};
 	static char path[64];
@@ -448,7 +448,7 @@ static int each_setup(void **state)
 	return 0;
 }
 
-static int each_teardown(void **state)
+static inline int each_teardown(void **state)
 {
 	char object[DCM_OBJECT_NAME_MAX];
 
@@ -469,5 +469,18 @@ static int each_teardown(void **state)
 	}
 	return 0;
 }
+
+static inline void put(size_t i, const char *name, const char *status)
+{
+	fleet[i] = (struct member){.present = true, .name = name, .status = status};
+}
+
+static inline void start_online(void)
+{
+	start();
+	UNTIL(state_now() == DCM_ONLINE);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, each_setup, each_teardown)
 
 #endif
