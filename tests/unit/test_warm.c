@@ -8,17 +8,6 @@
 
 enum { MAX = 64 << 20 };
 
-static void put(size_t i, const char *name, const char *status)
-{
-	fleet[i] = (struct member){.present = true, .name = name, .status = status};
-}
-
-static void start_online(void)
-{
-	start();
-	UNTIL(state_now() == DCM_ONLINE);
-}
-
 static bool there(const char *name)
 {
 	char path[256];
@@ -448,7 +437,6 @@ static void test_away(void **state)
 	assert_true(before.st_ino == after.st_ino && before.st_mtime == after.st_mtime);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, each_setup, each_teardown)
 
 int main(void)
 {
