@@ -449,10 +449,15 @@ class Dcm:
 
     def start(self):
         with open(self.log_path, "ab") as log:
+            before = log.tell()
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=self.env)
-        wait_until(lambda: self.process.poll() is not None or self.hosts() is not None,
-                   "dcmd's memory")
+
+        def begun():  # the memory may be one that was killed before it
+            with open(self.log_path, "rb") as log:
+                log.seek(before)
+                return b'"dcmd_start"' in log.read() and self.hosts() is not None
+        wait_until(lambda: self.process.poll() is not None or begun(), "dcmd's memory")
         assert self.process.poll() is None, self.log()
         return self
 
