@@ -280,6 +280,13 @@ static void make_parents(const char *path)
 	}
 }
 
+static bool same_place(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 int instance_directories(struct instance *i, char *err)
 {
 	int n = snprintf(i->socket, sizeof(i->socket), "%s/%s/broker.sock", i->runtime_dir,
@@ -301,8 +308,8 @@ int instance_directories(struct instance *i, char *err)
 	rc = make_directory(i, i->runtime_dir, 0750, i->gid, false, err);
 	if (!rc)
 		rc = make_directory(i, i->run, 0750, i->gid, true, err);
-	if (rc)
-		return rc;
+	if (rc || same_place(i->state_dir, i->runtime_dir))
+		return rc; /* one for both is open to the group; snapshots are 0600 */
 	rc = make_directory(i, i->state_dir, 0700, (gid_t)-1, false, err);
 	if (!rc)
 		rc = make_directory(i, i->state, 0700, (gid_t)-1, true, err);

@@ -369,6 +369,16 @@ class OtherUsers(dcmtest.Case):
             self.assertTrue(json.loads(done.stdout))
         self.assertEqual(self.client_as(dcm, NOBODY, NOBODY, "ps").returncode, 3)
 
+    def test_a_member_of_the_group_may_read_where_one_directory_is_for_all(self):
+        dcm = dcmtest.Dcm(dcmtest.hosts_yml([self.engine]), "--group", "nogroup", start=False)
+        dcm.state = dcm.runtime
+        self.addCleanup(dcm.kill)
+        dcm.start().settle([self.engine])
+        self.assertEqual(self.client_as(dcm, NOBODY, NOBODY, "ps").returncode, 0)
+        self.assertEqual(dcm.stop(), 0)
+        snapshot = os.path.join(dcm.state, dcm.instance, "sim.snap")
+        self.assertEqual(os.stat(snapshot).st_mode & 0o777, 0o600)
+
     def test_a_users_own_instance(self):
         """Not root: default directories below the user's own, and no touch of root's."""
         home = dcmtest.fresh("u")
