@@ -9,7 +9,7 @@
 
 #include "../shm/log.h"
 
-enum { PREFIX = 4, AT_ONCE = 1 << 20, SMALL = 4096 };
+enum { PREFIX = 4, AT_ONCE = 1 << 20, SMALL = 4096, SOCKET_HOLDS = 208 << 10 };
 
 size_t conn_unread(const struct conn *c)
 {
@@ -229,9 +229,9 @@ struct conn *conn_new(struct serve *s, int fd, uid_t uid, bool may_act)
 		close(fd);
 		return NULL;
 	}
-	/* Twice what is usual, the most that the system gives without asking (the kernel
-	 * doubles it): a long answer takes half as many changes from us to its reader. */
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){AT_ONCE}, sizeof(int));
+	/* Twice what is usual, since the kernel doubles it: a long answer takes half as many
+	 * turns of us and its reader. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){SOCKET_HOLDS}, sizeof(int));
 	c->s = s;
 	c->uid = uid;
 	c->may_act = may_act;

@@ -428,7 +428,7 @@ static bool search_all(int fd, uint32_t id, struct protocol_reply *r)
 
 static void the_deaf_make_room_for_others(void **state)
 {
-	enum { DEAF = 200, BOXES = 40000 };
+	enum { DEAF = 200, BOXES = 60000 };
 	int deaf[DEAF], good = connect_to(&w);
 	bool ended = false;
 	static char sink[1 << 20];
@@ -440,7 +440,7 @@ static void the_deaf_make_room_for_others(void **state)
 		assert_true(search_all(good, 1, &r));
 	while (r.rc == DCM_EBROKER); /* the index is being made */
 	assert_int_equal(r.n_refs, BOXES);
-	/* each leaves some 400 KiB, all of them more than 64 MiB */
+	/* each leaves half a MiB beyond what its socket holds, all of them more than 64 MiB */
 	for (int i = 0; i < DEAF; i++) {
 		deaf[i] = connect_to(&w);
 		search_all(deaf[i], 1, NULL);
