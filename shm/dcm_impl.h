@@ -150,6 +150,8 @@ void dcm_brief_of(const struct dcm_entry *e, struct dcm_brief *out);
 
 /* dcm_scan.c: answers any query from the memory. */
 int dcm_scan(dcm *d, const struct dcm_query *q, struct dcm_refs *out);
+/* Room for n of them; DCM_ENOMEM beyond DCM_REFS_MAX, too. */
+int dcm_refs_room(struct dcm_refs *r, size_t n);
 int dcm_refs_add(struct dcm_refs *r, struct dcm_ref ref);
 /* The n-th host of a query: all in order, or the one of slot *only.  DCM_ESTALE:
  * behind the last; DCM_ENOTFOUND: it has no containers. */

@@ -56,6 +56,8 @@ static bool take_refs(dcm *d, const struct protocol_reply *r, struct dcm_refs *o
 	struct dcm_ref last = {.host = UINT32_MAX};
 
 	out->n = 0;
+	if (dcm_refs_room(out, r->n_refs) != DCM_OK)
+		return false;
 	for (uint32_t i = 0; i < r->n_refs; i++) {
 		const uint8_t *p = r->refs + 16 * (size_t)i;
 		struct dcm_ref ref = {u32_at(p), u32_at(p + 4), u32_at(p + 8), u32_at(p + 12)};
@@ -65,9 +67,9 @@ static bool take_refs(dcm *d, const struct protocol_reply *r, struct dcm_refs *o
 				return false;
 			last = ref;
 		}
-		if (dcm_refs_add(out, ref) != DCM_OK)
-			return false;
+		out->v[i] = ref;
 	}
+	out->n = r->n_refs;
 	out->by_broker = true;
 	return true;
 }

@@ -15,22 +15,32 @@ enum { TRIES = 8 };
 
 #define ld(p) atomic_load_explicit((p), memory_order_acquire)
 
+int dcm_refs_room(struct dcm_refs *r, size_t n)
+{
+	size_t room = r->room ? r->room : 64;
+	struct dcm_ref *grown;
+
+	if (n <= r->room)
+		return DCM_OK;
+	while (room < n)
+		room *= 2;
+	if (room > DCM_REFS_MAX)
+		return DCM_ENOMEM;
+	grown = realloc(r->v, room * sizeof(*grown));
+	if (!grown)
+		return DCM_ENOMEM;
+	r->v = grown;
+	r->room = room;
+	return DCM_OK;
+}
+
 int dcm_refs_add(struct dcm_refs *r, struct dcm_ref ref)
 {
-	if (r->n == r->room) {
-		size_t room = r->room ? 2 * r->room : 64;
-		struct dcm_ref *grown;
+	int rc = dcm_refs_room(r, r->n + 1);
 
-		if (room > DCM_REFS_MAX)
-			return DCM_ENOMEM;
-		grown = realloc(r->v, room * sizeof(*grown));
-		if (!grown)
-			return DCM_ENOMEM;
-		r->v = grown;
-		r->room = room;
-	}
-	r->v[r->n++] = ref;
-	return DCM_OK;
+	if (rc == DCM_OK)
+		r->v[r->n++] = ref;
+	return rc;
 }
 
 void dcm_refs_free(struct dcm_refs *r)
