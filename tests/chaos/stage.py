@@ -208,12 +208,13 @@ def _process(pid):
 
 def twice(dcm):
     """{title: pids} of parts that there are several of; dcmd's log tells whose they are.
-    One that forks for an ssh has two processes of its title for a moment."""
+    One that forks for an ssh has two processes of its title for a moment, and one that ends
+    has files still, but no title."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         process = _process(pid)
         try:
-            if process and process[0] != "dcmd: supervisor" and \
+            if process and process[0] not in ("", "dcmd: supervisor") and \
                     os.readlink("/proc/%s/fd/2" % pid) == dcm.log_path:
                 found.setdefault(process[0], {})[pid] = process[1]
         except OSError:
