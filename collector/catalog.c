@@ -1,13 +1,16 @@
 /*
  * catalog.c - the images and networks of the host, for filters that name them.
  *
- * Asked for with each full cycle and after events that change them, behind all
+ * Asked for with each full cycle and after events that change them (never more than a
+ * tenth of the time, since a long list is work for its engine), behind all
  * other requests: one list after the other, both published together.  An engine
  * that tells nothing of them (a proxy before it, say) lacks nothing else by it.
  */
 #include <string.h>
 
 #include "collector_impl.h"
+
+static const double rest_most = 60; /* s between the end of two lists and the next */
 
 static void on_images(void *arg, const struct engine_reply *r);
 static void on_networks(void *arg, const struct engine_reply *r);
@@ -35,12 +38,23 @@ static void put(struct collector *c)
 		publish_flush(c, false);
 }
 
+/* Builds change the lists all the time: nine tenths of it are left to others. */
+static void rest(struct catalog *cat)
+{
+	double now = mono_now(), nap = 9 * (now - cat->asked_at);
+
+	if (cat->asked_at > 0)
+		cat->rest_until = now + (nap < rest_most ? nap : rest_most);
+	cat->asked_at = 0;
+}
+
 static void end(struct collector *c)
 {
 	struct catalog *cat = &c->catalog;
 
 	arena_free(&cat->arena);
 	cat->lists = (struct dcm_catalog){0};
+	rest(cat);
 	if (cat->again)
 		catalog_want(c, 0);
 	cat->again = false;
@@ -87,16 +101,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!c->session.engine || c->session.phase != PHASE_UP)
 		return; /* with the next connection */
+	c->catalog.asked_at = mono_now();
 	if (!ask(c, "/images/json?all=1", on_images))
 		end(c);
 }
 
 void catalog_want(struct collector *c, double after)
 {
+	double rests = c->catalog.rest_until - mono_now();
+
 	if (c->catalog.request)
 		c->catalog.again = true;
 	else if (!evtimer_pending(c->catalog.timer, NULL))
-		timer_set(c->catalog.timer, after);
+		timer_set(c->catalog.timer, after > rests ? after : rests);
 }
 
 void catalog_stop(struct collector *c)
@@ -106,7 +123,9 @@ void catalog_stop(struct collector *c)
 	engine_cancel(c->catalog.request);
 	c->catalog.request = NULL;
 	c->catalog.again = false;
+	c->catalog.asked_at = 0;
 	end(c);
+	c->catalog.rest_until = 0;
 }
 
 void catalog_forget(struct collector *c)

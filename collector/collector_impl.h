@@ -251,6 +251,7 @@ struct catalog {
 	struct engine_request *request; /* the one that runs, else NULL */
 	struct event *timer;
 	bool again; /* it changed while it was asked for */
+	double asked_at, rest_until; /* 0: not asked for, no rest */
 	struct arena arena;
 	struct dcm_catalog lists; /* what came so far; in the arena */
 };

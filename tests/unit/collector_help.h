@@ -44,10 +44,10 @@ struct member {
 };
 static struct member fleet[FLEET];
 static struct fake sim;
-static struct fake_conn *events, *held_list, *held_stats[FLEET];
+static struct fake_conn *events, *held_list, *asked_images, *held_stats[FLEET];
 static bool hold_lists, hold_events, hold_stats;
 static struct {
-	int pings, lists, inspects, stats, subscriptions;
+	int pings, lists, inspects, stats, subscriptions, images;
 	unsigned tail; /* lines of a log, the last time */
 	char since[64];
 } asked;
@@ -208,6 +208,11 @@ static inline void handle(struct fake *f, struct fake_conn *k, const char *targe
 		events = k;
 		if (!hold_events)
 			fake_raw(k, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	} else if (!strncmp(rest, "/images/json", 12)) {
+		asked.images++;
+		asked_images = k; /* the test answers, or nobody */
+	} else if (!strcmp(rest, "/networks")) {
+		fake_json(k, 200, "[]");
 	} else if (!strncmp(rest, "/containers/json", 16)) {
 		asked.lists++;
 		if (hold_lists)
@@ -425,7 +430,7 @@ static inline int each_setup(void **state)
 	memset(fleet, 0, sizeof(fleet));
 	memset(&asked, 0, sizeof(asked));
 	n_done = ready = cycles = failed_cycles = 0;
-	events = held_list = NULL;
+	events = held_list = asked_images = NULL;
 	memset(held_stats, 0, sizeof(held_stats));
 	hold_lists = hold_events = hold_stats = false;
 	snprintf(instance, sizeof(instance), "unit-%d-%d", (int)getpid(), ++n);

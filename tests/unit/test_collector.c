@@ -200,6 +200,30 @@ static void test_end_of_an_exec(void **state)
 	assert_int_equal(asked.inspects, 3);
 }
 
+/* An engine that takes long to list its images is not asked again and again. */
+static void test_images_change_all_the_time(void **state)
+{
+	static const char tagged[] = "{\"Type\":\"image\",\"Action\":\"tag\",\"Actor\":"
+				     "{\"ID\":\"i\",\"Attributes\":{\"name\":\"a:%d\"}},"
+				     "\"timeNano\":%d}\n";
+	char line[256];
+
+	(void)state;
+	put(0, "web", "running");
+	start_online();
+	UNTIL(asked_images);
+	run_for(400); /* so long it takes, and the rest after it several times that */
+	for (int i = 1; i < 20; i++) {
+		fake_raw(events, line, (size_t)snprintf(line, sizeof(line), tagged, i, i));
+		run_for(5);
+	}
+	assert_int_equal(asked.images, 1);
+	fake_json(asked_images, 200, "[]");
+	run_for(300);
+	assert_int_equal(asked.images, 1);
+	UNTIL(asked.images == 2);
+}
+
 /* One that hangs is shown with what the list says, and holds up no other. */
 static void test_hanging_inspect(void **state)
 {
@@ -526,6 +550,7 @@ int main(void)
 		T(test_listed_too_early),
 		T(test_missing_for_a_moment),
 		T(test_end_of_an_exec),
+		T(test_images_change_all_the_time),
 		T(test_hanging_inspect),
 		T(test_refresh),
 		T(test_offline_and_back),
